@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The configuration (DESIGN 6): one table of options is the source of the parser, of `cogfs config
+ * show --origin`, of the -o options and of the manual. Precedence: command line > environment
+ * (COGFS_SECTION_NAME) > file > default. Unknown keys are errors with file, line, column and the nearest name.
+ */
+#ifndef MODEL_CONFIG_H
+#define MODEL_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "util/err.h"
+#include "util/log.h"
+
+enum conf_auto { CONF_AUTO = -1, CONF_OFF = 0, CONF_ON = 1 };
+enum write_mode { WRITE_BACK, WRITE_THROUGH };
+enum conflict_policy { CONFLICT_LAST_WRITER, CONFLICT_FIRST_WRITER, CONFLICT_KEEP_BOTH };
+enum on_kill { ON_KILL_DISCARD, ON_KILL_KEEP };
+enum tier_type { TIER_TYPE_RAM, TIER_TYPE_DISK, TIER_TYPE_DIR, TIER_TYPE_S3 };
+enum admit_policy { ADMIT_AUTO, ADMIT_SECOND_HIT, ADMIT_ALWAYS };
+
+#define CONF_NEVER (-1) /* durations: no limit */
+
+struct conf_tier {
+	struct conf_tier *next; /* in the file's order */
+	char *name;
+	enum tier_type type;
+	bool enabled;
+	bool read_only;
+	uint64_t max_size;     /* ram, disk: bytes */
+	uint64_t max_objects;  /* ram, disk: 0 = no limit */
+	uint64_t min_free;     /* disk: bytes; or */
+	double min_free_ratio; /* disk: part of the filesystem, 0 = min_free counts */
+	int64_t ttl_s;	       /* longest life of a copy there; CONF_NEVER */
+	enum admit_policy admit; /* ram */
+	char *path;	       /* disk, dir */
+	/* s3 */
+	char *bucket, *prefix, *endpoint, *region, *credentials, *access_key, *secret_key, *session_token,
+		*storage_class;
+	enum conf_auto path_style;
+	uint64_t part_size;
+};
+
+struct conf_class {
+	struct conf_class *next;
+	char *name;
+	char **match; /* NULL-terminated patterns; the pattern language grows with the policies */
+	bool after_siblings;
+};
+
+struct config {
+	char *source; /* file that was read, NULL = built in */
+	char *cache_dir;
+	struct {
+		uid_t uid;
+		gid_t gid;
+		mode_t mode;
+		enum conf_auto allow_other, passthrough, io_uring;
+		bool read_only;
+		int64_t list_ttl_ms, negative_ttl_ms;
+	} mount;
+	struct {
+		enum write_mode mode;
+		int64_t upload_delay_ms, drain_deadline_ms;
+		uint64_t max_dirty;
+		enum conflict_policy conflict;
+		enum on_kill on_kill;
+	} write;
+	struct {
+		int64_t open_ms, read_ms, lookup_ms, list_ms, mount_ms;
+	} deadlines;
+	struct {
+		unsigned int tries;
+		int64_t retry_min_ms, retry_max_ms;
+		unsigned int breaker_after;
+		int64_t breaker_for_ms;
+		unsigned int parallel; /* worker threads for foreground network calls; 0 = auto */
+		char *proxy, *ca_file;
+	} network;
+	uint64_t memory_max;
+	struct {
+		bool on_startup;
+		int64_t interval_s;
+	} cleanup;
+	struct {
+		enum log_level level;
+		enum log_format format;
+	} log;
+	struct {
+		int64_t ttl_s; /* of objects that match no class; CONF_NEVER */
+	} defaults;
+	struct conf_tier *tiers;
+	struct conf_class *classes;
+	struct conf_origin *origins; /* where each value came from */
+};
+
+/* One value from the command line, "section.name" and its text ("mount.passthrough", "off"). */
+struct conf_override {
+	const char *name, *value;
+};
+
+struct conf_load_args {
+	const char *file;   /* NULL: /etc/cogfs/cogfs.yaml if it is there, else built in. A named file must exist */
+	const char *source; /* "s3://bucket/prefix", "dir:/path" or "/path": the cold tier; NULL: as configured */
+	const struct conf_override *overrides;
+	size_t n_overrides;
+};
+
+/*
+ * Loads, merges and checks. Without a file the embedded default holds: ram, disk, and a dir cold tier
+ * below cache_dir ("store"); not root: ${XDG_CACHE_HOME}/cogfs. max_size of the disk tier defaults to
+ * min(100 GiB, half of what is free). -EINVAL with "file:line:col: text" in err.
+ */
+int config_load(const struct conf_load_args *args, struct config **ret_config, struct err *err);
+void config_free(struct config *config); /* accepts NULL; wipes secrets */
+
+/* Writes the effective configuration as YAML, secrets as "***"; origin: with "# from ..." behind each value. */
+int config_print(const struct config *config, FILE *out, bool origin);
+
+/* Parses sizes ("10GiB", "2GB", "512MiB", plain bytes; GB = 10^9) and durations ("7d", "60s", "250ms", "never"). */
+int conf_parse_size(const char *text, uint64_t *ret_bytes);
+int conf_parse_duration_ms(const char *text, int64_t *ret_ms); /* "never": CONF_NEVER */
+
+/* NULL-safe: the first tier of a type that is enabled, or NULL. */
+const struct conf_tier *config_tier(const struct config *config, enum tier_type type);
+
+/*
+ * What SIGHUP changes while mounted: log.*, mount.list_ttl, negative_ttl, write.upload_delay,
+ * max_dirty, drain_deadline, deadlines.*, sizes of tiers. Lists in err the names that differ and wait
+ * for the next mount. Both configurations stay the caller's; live is changed.
+ */
+int config_apply_live(struct config *live, const struct config *fresh, struct err *err);
+
+#endif

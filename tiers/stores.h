@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Constructors of all stores and layers. Strings in a conf are copied. */
+#ifndef TIERS_STORES_H
+#define TIERS_STORES_H
+
+#include "tiers/tier.h"
+
+/* What every constructor needs. */
+struct tier_env {
+	const struct clock *clock;
+	struct counters *counters; /* may be NULL */
+};
+
+/* --- stores --- */
+
+/* mem: the reference, in memory. For the conformance suite, the model and simulated time. */
+int mem_create(const struct tier_env *env, const char *name, struct tier **ret_tier);
+
+struct dir_conf {
+	const char *name;
+	const char *path; /* must exist, or its parent must (then it is made, 0700) */
+	bool read_only;
+	bool link; /* hard-link immutable sources and shared bodies where there is no reflink */
+};
+int dir_create(const struct tier_env *env, const struct dir_conf *conf, struct tier **ret_tier, struct err *err);
+
+struct s3_conf {
+	const char *name;
+	const char *bucket;
+	const char *prefix;	/* "" or "a/b"; joined with exactly one '/' */
+	const char *endpoint;	/* NULL: https://s3.REGION.amazonaws.com */
+	const char *region;	/* NULL: environment, shared config, else us-east-1 */
+	bool path_style;	/* default for any endpoint that is not AWS's, where the configuration says nothing */
+	const char *storage_class; /* NULL: the bucket's */
+	const char *credentials;   /* "auto", "env", "anonymous", "file:PROFILE", or "static" with the next three */
+	const char *access_key;
+	const char *secret_key; /* never logged; wiped on close */
+	const char *session_token;
+	bool read_only;
+	uint64_t part_size;	      /* multipart part and threshold in bytes, 0 = 16 MiB / 32 MiB */
+	unsigned int part_parallel;   /* parts of one upload at the same time, 0 = 4 */
+	const char *ca_file;	      /* NULL: the system's */
+	const char *proxy;	      /* "env" (default), "none" or a URL */
+};
+int s3_create(const struct tier_env *env, const struct s3_conf *conf, struct tier **ret_tier, struct err *err);
+
+/* --- layers; each owns inner from success on --- */
+
+struct retry_conf {
+	unsigned int tries; /* in all, >= 1 */
+	int64_t min_ns;	    /* first pause; doubles, with full jitter, up to max */
+	int64_t max_ns;
+};
+int retry_create(const struct retry_conf *conf, struct tier *inner, struct tier **ret_tier);
+
+struct breaker_conf {
+	unsigned int after; /* consecutive unknowns (transient failures, time-outs) that open it */
+	int64_t for_ns;	    /* open that long, then one call goes through as a probe */
+};
+enum breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_HALF_OPEN };
+int breaker_create(const struct breaker_conf *conf, struct tier *inner, struct tier **ret_tier);
+/* t must be a breaker (asserted). */
+enum breaker_state breaker_state_get(const struct tier *t);
+
+/* Logs each call at debug level with its time and result. */
+int trace_create(struct tier *inner, struct tier **ret_tier);
+
+/* Fault injection for tests: fails, delays or cuts the n-th call of a kind. */
+enum fault_op { FAULT_ANY, FAULT_HEAD, FAULT_GET, FAULT_PUT, FAULT_DEL, FAULT_LIST, FAULT_COPY, FAULT_OP_COUNT };
+struct fault_plan {
+	enum fault_op op;
+	unsigned int after;  /* calls of that kind that pass first */
+	unsigned int times;  /* calls that are hit then; 0 = all */
+	int code;	     /* negative errno to fail with; 0 = only delay or cut */
+	bool transient;
+	int64_t delay_ns;    /* before the call, heeding its deadline */
+	uint64_t cut_after;  /* get: fail with -EIO, transient, after that many bytes; 0 = no cut */
+	bool after_effect;   /* do the call, then fail: the answer was lost */
+};
+int fault_create(struct tier *inner, struct tier **ret_tier);
+void fault_arm(struct tier *t, const struct fault_plan *plan); /* replaces the present plan */
+uint64_t fault_calls(const struct tier *t, enum fault_op op);  /* seen so far */
+
+#endif
