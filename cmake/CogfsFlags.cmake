@@ -24,6 +24,8 @@ target_compile_options(cogfs_flags INTERFACE
 	-Werror=implicit-function-declaration -Werror=incompatible-pointer-types
 	-Werror=int-conversion -Werror=return-type
 	-fno-common -fstack-protector-strong
+	# What an assert prints is a path in the tree, wherever it was built.
+	"-fmacro-prefix-map=${PROJECT_SOURCE_DIR}/="
 	# Calls that copy and compare without bounds, and those that keep static
 	# state, do not compile.
 	-include "${PROJECT_SOURCE_DIR}/src/util/banned.h"
