@@ -136,7 +136,10 @@ struct tier_ops {
 	/* Answers whether the store is there and lets us in. One cheap request. */
 	int (*probe)(struct tier *t, struct tier_call *call);
 
-	/* The present version's record. ret_rec is initialised by the caller, untouched on failure. */
+	/*
+	 * The present version's record. ret_rec is initialised by the caller, untouched on failure. A key that
+	 * ends in '/' asks for the marker of that directory (head only; get is never asked for one).
+	 */
 	int (*head)(struct tier *t, struct tier_call *call, const char *key, struct record *ret_rec);
 
 	/*

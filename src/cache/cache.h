@@ -219,8 +219,12 @@ int cache_read(struct cache *c, struct cfile *f, off_t off, size_t len, struct c
 int cache_write(struct cache *c, struct cfile *f, const void *buf, size_t len, off_t off, bool kill_priv, struct cache_wait *w);
 int cache_fallocate(struct cache *c, struct cfile *f, int mode, off_t off, off_t len, struct cache_wait *w);
 int cache_lseek(struct cache *c, struct cfile *f, off_t off, int whence, off_t *ret_off); /* SEEK_DATA, SEEK_HOLE */
-/* Makes what was written survive kill -9. killed: the caller is dying from a signal. write: through waits for the store. */
-int cache_flush(struct cache *c, struct cfile *f, bool killed, struct cache_wait *w);
+enum cache_flush_flags {
+	CACHE_FLUSH_KILLED = 1 << 0, /* the caller is dying from a signal */
+	CACHE_FLUSH_OTHER = 1 << 1,  /* the caller is not the process that opened f: a forked child, most likely */
+};
+/* Makes what was written survive kill -9. write: through waits for the store, unless FLUSH_OTHER. */
+int cache_flush(struct cache *c, struct cfile *f, unsigned int flags, struct cache_wait *w);
 /* Makes it survive power loss. */
 int cache_fsync(struct cache *c, struct cfile *f, struct cache_wait *w);
 /* The last one of an object publishes. Frees f; clears its slot last. */
@@ -229,10 +233,10 @@ void cache_release(struct cache *c, struct cfile *f);
 void cache_release_mapped(struct cache *c, struct cfile *f);
 
 /*
- * Makes slot's open file live again. o: its obj, or NULL where the name is gone (then *ret_obj is a new orphan). -ESTALE: its
- * version can no longer be had; the driver keeps the handle and answers ESTALE.
+ * Makes slot's open file live again, without any network. key: its present name, or NULL where that is gone (then *ret_obj
+ * is a new orphan). -ESTALE: its version can no longer be had; the driver keeps the handle and answers ESTALE.
  */
-int cache_restore(struct cache *c, struct obj *o, struct cfile_state *slot, struct obj **ret_obj, struct cfile **ret_file);
+int cache_restore(struct cache *c, const char *key, struct cfile_state *slot, struct obj **ret_obj, struct cfile **ret_file);
 
 /* fsync of a directory: names that were acknowledged survive power loss. */
 int cache_fsyncdir(struct cache *c, struct obj *dir, struct cache_wait *w);

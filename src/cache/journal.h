@@ -24,7 +24,10 @@
  *  - a put or delete replaces an older put of the key that is not INFLIGHT, and inherits its base;
  *  - a delete of what only ever existed in such a put leaves nothing, if the base is "absent";
  *  - a rename re-keys the puts, metas and mkdirs below `from` that are not INFLIGHT, and older puts at
- *    `to` that are not INFLIGHT are dropped. Whether a store-side rename is needed says the caller.
+ *    `to` that are not INFLIGHT are dropped. store_has_from says whether the store may hold `from` too. Where not, nothing
+ *    is left to do once all was re-keyed. Where it does: a renamed file whose put was re-keyed only needs `from` deleted
+ *    there; else, and for a directory, the store copies and deletes (a directory's copies never overwrite: what lies at
+ *    the target is newer).
  *
  * Durability. Appending is one write(2): it survives the process. journal_sync() makes all that was
  * appended before it survive power loss; concurrent callers share one fdatasync.
@@ -68,6 +71,7 @@ struct jent {
 	enum jop op;
 	enum jstate state;
 	bool dir;	    /* J_RENAME: of a directory */
+	bool store_has_from; /* J_RENAME: the store may hold something under key */
 	bool after_siblings; /* waits until every older entry below its directory is done */
 	char *key;
 	char *to;	     /* J_RENAME */
@@ -140,8 +144,11 @@ int journal_sync(struct journal *j);
  * something changes).
  */
 struct jent *journal_take(struct journal *j, int64_t *ret_wake);
-/* The store has it: the entry is gone; its staging file is unlinked, unless keep_body. */
-int journal_done(struct journal *j, struct jent *e, bool keep_body);
+/*
+ * The store has it: the entry is gone; its staging file is unlinked, unless keep_body. etag ("" after a delete): what the
+ * store holds under the key (J_RENAME: under to) now; it becomes the base of the next live entry of that key.
+ */
+int journal_done(struct journal *j, struct jent *e, const char *etag, bool keep_body);
 /* Back to QUEUED, due after delay_ns. */
 void journal_retry(struct journal *j, struct jent *e, int error, int64_t delay_ns);
 /* A rename that has handled part of its tree notes nothing: it begins again and finds less to do. */
@@ -170,7 +177,7 @@ int journal_find(struct journal *j, const char *key, struct jent *ret);
 void jent_release(struct jent *e);
 
 /*
- * A name in the store's view. Where a pending directory rename covers key: 1, and *ret_store_key (malloc'ed) is
+ * A name in the store's view. Where a pending rename (of a file or a directory) covers key: 1, and *ret_store_key (malloc'ed) is
  * where the object still may be; 0: none does.
  */
 int journal_origin(struct journal *j, const char *key, char **ret_store_key);
