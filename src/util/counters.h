@@ -45,6 +45,20 @@ enum counter_id {
 		COUNTER_COUNT
 };
 
+/* A gauge goes both ways. */
+enum counter_kind { COUNTER_KIND_COUNTER, COUNTER_KIND_GAUGE };
+
+/* One row of the table, for those who print it. */
+struct counter_info {
+	const char *name;
+	enum counter_kind kind;
+	const char *unit; /* "" or "bytes" */
+	const char *text; /* one sentence without a full stop */
+};
+
+/* Static; id must be below COUNTER_COUNT. */
+const struct counter_info *counter_info(enum counter_id id);
+
 struct counters {
 	_Atomic uint64_t v[COUNTER_COUNT];
 };

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-/* A descriptor (O_CLOEXEC is added), or -errno. ELOOP and EXDEV mean that something planted a link. */
+/* A descriptor (O_CLOEXEC is added), or -errno. "" is dirfd itself. ELOOP and EXDEV mean that something planted a link. */
 int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode);
 /* A descriptor of the directory that holds path's last part; *ret_base points into path. make: mkdir -p (0700). */
 int fs_open_parent(int dirfd, const char *path, bool make, const char **ret_base);
@@ -26,11 +26,23 @@ void fs_prune_parents(int dirfd, const char *path);
 int fs_rename_beneath(int from_dirfd, const char *from, int to_dirfd, const char *to);
 int fs_link_beneath(int from_dirfd, const char *from, int to_dirfd, const char *to);
 
+/*
+ * Names of files that are about to be renamed into place: found after a crash, they may be removed.
+ * The random part keeps two writers of one name apart.
+ */
+#define FS_TMP_PREFIX ".cogfs.tmp-"
+#define FS_TMP_NAME_LEN (sizeof(FS_TMP_PREFIX) - 1 + 16)
+int fs_tmp_name(char out[FS_TMP_NAME_LEN + 1]);
+bool fs_is_tmp_name(const char *name);
+
 /* Whole transfers: retry EINTR and short counts. Read returns the count (short only at the end). */
 ssize_t fs_pread_full(int fd, void *buf, size_t len, off_t off);
 int fs_pwrite_full(int fd, const void *buf, size_t len, off_t off);
 
-/* Copies size bytes: FICLONE, else copy_file_range, else read/write; holes need not survive. *ret_cloned may be NULL. */
+/*
+ * Makes to_fd hold exactly the first size bytes of from_fd: FICLONE, else copy_file_range, else
+ * read/write; holes need not survive. -EIO where from_fd is shorter. *ret_cloned may be NULL.
+ */
 int fs_copy_fd(int from_fd, int to_fd, uint64_t size, bool *ret_cloned);
 
 /* The file's whole contents, NUL-terminated (not counted), malloc'ed; -EFBIG above max. */
