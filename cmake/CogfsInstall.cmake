@@ -1,21 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# install and uninstall. mount(8) looks for mount.cogfs in /sbin, and cogfs
-# knows from that name that it is called that way.
+# install and uninstall. mount(8) looks for mount.cogfs in /sbin and nowhere
+# else, so a system-wide prefix puts it there; another prefix keeps it.
+
+set(cogfs_helper_dir "${CMAKE_INSTALL_FULL_SBINDIR}")
+if(CMAKE_INSTALL_PREFIX MATCHES "^/usr(/local)?/?$")
+	set(cogfs_helper_dir /sbin)
+endif()
+set(COGFS_MOUNT_HELPER_DIR "${cogfs_helper_dir}" CACHE PATH "Where mount.cogfs goes")
 
 if(TARGET cogfs)
 	install(TARGETS cogfs RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
 
-	file(RELATIVE_PATH cogfs_from_sbin
-		"/prefix/${CMAKE_INSTALL_SBINDIR}" "/prefix/${CMAKE_INSTALL_BINDIR}/cogfs")
 	set(cogfs_helper "${PROJECT_BINARY_DIR}/mount.cogfs")
-	file(CREATE_LINK "${cogfs_from_sbin}" "${cogfs_helper}" SYMBOLIC)
-	install(FILES "${cogfs_helper}" DESTINATION "${CMAKE_INSTALL_SBINDIR}")
+	file(CREATE_LINK "${CMAKE_INSTALL_FULL_BINDIR}/cogfs" "${cogfs_helper}" SYMBOLIC)
+	install(FILES "${cogfs_helper}" DESTINATION "${COGFS_MOUNT_HELPER_DIR}")
 endif()
 
 install(FILES README.md LICENSE CHANGELOG.md DESTINATION "${CMAKE_INSTALL_DOCDIR}")
-install(DIRECTORY etc/ DESTINATION "${CMAKE_INSTALL_DOCDIR}/examples"
-	FILES_MATCHING PATTERN "*.yaml")
+if(IS_DIRECTORY "${PROJECT_SOURCE_DIR}/etc")
+	install(DIRECTORY etc/ DESTINATION "${CMAKE_INSTALL_DOCDIR}/examples"
+		FILES_MATCHING PATTERN "*.yaml")
+endif()
 
 add_custom_target(uninstall
 	COMMAND "${CMAKE_COMMAND}" "-DMANIFEST=${PROJECT_BINARY_DIR}/install_manifest.txt"

@@ -30,37 +30,37 @@
 #undef strcat
 #undef strncpy
 #undef strncat
-#define strcpy	banned_strcpy
-#define strcat	banned_strcat
+#define strcpy banned_strcpy
+#define strcat banned_strcat
 #define strncpy banned_strncpy
 #define strncat banned_strncat
 
 #undef sprintf
 #undef vsprintf
 #undef gets
-#define sprintf	 banned_sprintf
+#define sprintf banned_sprintf
 #define vsprintf banned_vsprintf
-#define gets	 banned_gets
+#define gets banned_gets
 
 #undef strtok
 #undef localtime
 #undef gmtime
 #undef ctime
 #undef asctime
-#define strtok	  banned_strtok
+#define strtok banned_strtok
 #define localtime banned_localtime
-#define gmtime	  banned_gmtime
-#define ctime	  banned_ctime
-#define asctime	  banned_asctime
+#define gmtime banned_gmtime
+#define ctime banned_ctime
+#define asctime banned_asctime
 
 #undef atoi
 #undef atol
 #undef atoll
 #undef atof
-#define atoi  banned_atoi
-#define atol  banned_atol
+#define atoi banned_atoi
+#define atol banned_atol
 #define atoll banned_atoll
-#define atof  banned_atof
+#define atof banned_atof
 
 #undef alloca
 #define alloca banned_alloca
@@ -68,8 +68,8 @@
 #undef tmpnam
 #undef tempnam
 #undef mktemp
-#define tmpnam	banned_tmpnam
+#define tmpnam banned_tmpnam
 #define tempnam banned_tempnam
-#define mktemp	banned_mktemp
+#define mktemp banned_mktemp
 
 #endif

@@ -132,7 +132,8 @@ static size_t splice(uint8_t *buf, size_t len, const struct input *other, uint64
 
 static size_t mutate_once(uint8_t *buf, size_t len, const struct corpus *corpus, uint64_t *rng)
 {
-	static const uint8_t odd[] = {0, 1, 0x7f, 0x80, 0xff, '/', '.', '%', '"', '\\', '<', '{', '\n'};
+	static const uint8_t odd[] = {0,   1,	0x7f, 0x80, 0xff, '/', '.',
+				      '%', '"', '\\', '<',  '{',  '\n'};
 	size_t at = len ? next_random(rng) % len : 0;
 
 	switch (next_random(rng) % 6) {

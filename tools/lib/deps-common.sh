@@ -1,5 +1,5 @@
-# shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
 #
 # Shared by the parts of tools/deps.sh: messages, the lock, and apt. apt is
 # used in two ways: with the system's own configuration to install packages,

@@ -1,5 +1,5 @@
-# shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
 #
 # libfuse >= 3.18 for passthrough. Debian 12 has 3.14 and Debian 13 has 3.17,
 # so where the system's is older it is built, as a static library, from the

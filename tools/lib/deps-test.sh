@@ -1,5 +1,5 @@
-# shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
 #
 # What only the tests need: real tools to run on the mount, a Python venv with
 # pytest, and versitygw, the S3 server. All but the packages is kept below
@@ -19,7 +19,8 @@ PYTHON_PACKAGES=(
 
 test_tools_provide() {
 	install_packages "${TEST_PACKAGES[@]}"
-	mkdir -p "$COGFS_TOOLS_DIR/bin" 2>/dev/null && [ -w "$COGFS_TOOLS_DIR" ] ||
+	mkdir -p "$COGFS_TOOLS_DIR/bin" 2>/dev/null || true
+	[ -w "$COGFS_TOOLS_DIR/bin" ] ||
 		die "cannot write $COGFS_TOOLS_DIR: run as root, or set COGFS_TOOLS_DIR"
 	venv_provide
 	versitygw_provide
