@@ -95,6 +95,7 @@ struct config {
 	struct conf_tier *tiers;
 	struct conf_class *classes;
 	struct conf_origin *origins; /* where each value came from */
+	char **warnings;	     /* NULL-terminated, for the log or stderr; NULL: none. Library code does not log */
 };
 
 /* One value from the command line, "section.name" and its text ("mount.passthrough", "off"). */
@@ -112,13 +113,19 @@ struct conf_load_args {
 /*
  * Loads, merges and checks. Without a file the embedded default holds: ram, disk, and a dir cold tier
  * below cache_dir ("store"); not root: ${XDG_CACHE_HOME}/cogfs. max_size of the disk tier defaults to
- * min(100 GiB, half of what is free). -EINVAL with "file:line:col: text" in err.
+ * min(100 GiB, half of its filesystem); half of what is free would shrink at each mount while the cache
+ * fills. A file that lists tiers must name one disk tier and one store; ram may be missing. A tier that is
+ * reached by name in overrides is "tiers.NAME.option", or "ram.", "disk.", "store.option".
+ * -EINVAL with "file:line:col: text" in err.
  */
 int config_load(const struct conf_load_args *args, struct config **ret_config, struct err *err);
 void config_free(struct config *config); /* accepts NULL; wipes secrets */
 
 /* Writes the effective configuration as YAML, secrets as "***"; origin: with "# from ..." behind each value. */
 int config_print(const struct config *config, FILE *out, bool origin);
+
+/* Writes a commented file to start from: every option with its default and what it does. */
+int config_print_template(FILE *out);
 
 /* Parses sizes ("10GiB", "2GB", "512MiB", plain bytes; GB = 10^9) and durations ("7d", "60s", "250ms", "never"). */
 int conf_parse_size(const char *text, uint64_t *ret_bytes);
@@ -130,7 +137,7 @@ const struct conf_tier *config_tier(const struct config *config, enum tier_type 
 /*
  * What SIGHUP changes while mounted: log.*, mount.list_ttl, negative_ttl, write.upload_delay,
  * max_dirty, drain_deadline, deadlines.*, sizes of tiers. Lists in err the names that differ and wait
- * for the next mount. Both configurations stay the caller's; live is changed.
+ * for the next mount. Both configurations stay the caller's; live is changed. Returns how many wait.
  */
 int config_apply_live(struct config *live, const struct config *fresh, struct err *err);
 
