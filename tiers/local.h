@@ -13,8 +13,12 @@
  * Budget. Bytes are counted as st_blocks * 512 and admitted *before* they are used: local_reserve() first,
  * then write. The tier knows totals and limits; which body has to go decides the cache (evict.h).
  *
- * Concurrency: all functions may be called from any thread; the budget is atomic. A key's file is renamed and
- * unlinked only by the thread that owns that object's change (the cache's rule).
+ * Concurrency: all functions may be called from any thread; the budget is atomic. Names in the mirror (publish,
+ * displace, unlink, rename, dir_make, dir_remove) are changed by one thread of a tier at a time (the cache's rule:
+ * its lock for names). Readers and the scan need no lock.
+ *
+ * Keys are checked (model/key.h) by every function that changes names; a link that somebody planted below the root
+ * is never followed, and counts as absent.
  */
 #ifndef TIERS_LOCAL_H
 #define TIERS_LOCAL_H
@@ -53,7 +57,10 @@ struct local {
 	uint64_t min_free; /* bytes, resolved */
 	_Atomic int64_t used;	 /* bytes reserved, in flight included */
 	_Atomic int64_t objects; /* files */
+	_Atomic int64_t unwritten; /* bytes reserved that the filesystem does not know of yet */
 	bool xattrs;		 /* user xattrs work here (checked at start; else -EOPNOTSUPP from open for disk) */
+	char *ram_dir;		 /* the directory that stands in for a tmpfs, or NULL */
+	int ram_parent_fd;	 /* where that is */
 };
 
 /* Makes or opens the tier. -EOPNOTSUPP where the filesystem has no user xattrs, with the way out in err. */
@@ -73,6 +80,12 @@ int local_tmpfs(uint64_t size);
  */
 int local_reserve(struct local *l, uint64_t bytes, bool object);
 void local_unreserve(struct local *l, uint64_t bytes, bool object);
+/*
+ * min_free is measured on the filesystem, which does not know of bytes that are admitted and not written yet. A
+ * reservation that is written at once needs nothing; one that fills over time is announced: +bytes after
+ * local_reserve(), and the same bytes back, in parts or at once, as they are written or given up.
+ */
+void local_unwritten(struct local *l, int64_t delta_bytes);
 /* Corrects a reservation to what the file really takes (after it is complete). */
 void local_adjust(struct local *l, int64_t delta_bytes);
 /* What a file of fd takes, as the budget counts. */
@@ -90,9 +103,13 @@ int local_unlink_id(int dirfd, uint64_t id); /* 0 also where absent */
 /* --- bodies --- */
 /* Opens objects/<key>, regular files only (O_NOFOLLOW, beneath). -ENOENT, -EISDIR. */
 int local_body_open(struct local *l, const char *key, int flags);
-/* Makes <dirfd>/<id> the body of key: record to xattrs, then rename (link: hard link, the id stays). Parents are made. */
+/*
+ * Makes <dirfd>/<id> the body of key: record to xattrs, then rename (link: hard link, the id stays). Parents are
+ * made; the file's mtime becomes the record's where that is known. What was there before is replaced, an empty
+ * directory too.
+ */
 int local_body_publish(struct local *l, int dirfd, uint64_t id, const char *key, const struct record *rec, bool link);
-/* Moves the body away: to <dirfd>/<id>. */
+/* Moves the body away: to <dirfd>/<id>. Prunes as unlink does. */
 int local_body_displace(struct local *l, const char *key, int dirfd, uint64_t id);
 /* Unlinks and prunes directories above that hold nothing (those with a record of their own stay). */
 int local_body_unlink(struct local *l, const char *key);
@@ -107,7 +124,7 @@ struct local_found {
 	const char *key;
 	int fd;		/* O_RDONLY of the file or directory, the callee's for the call */
 	bool dir;
-	uint64_t cost;	/* bytes as the budget counts */
+	uint64_t cost;	/* bytes as the budget counts; 0 for a directory */
 	int64_t used_ns; /* when it was last used (atime), for the eviction order */
 };
 /* Walks objects/; fn's non-zero return ends it. Counts nothing itself. Blocks: a background job. */

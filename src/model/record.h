@@ -73,6 +73,8 @@ int record_user_set(struct record *rec, const char *name, const void *value, siz
 int record_user_remove(struct record *rec, const char *name); /* -ENODATA */
 
 /* --- encoding 1: xattrs of a local file --- */
+#define RECORD_XATTR "user.cogfs"
+#define RECORD_XATTR_REST "user.cogfs.x"
 /*
  * "user.cogfs" holds a binary head of at most 60 bytes (ext4 keeps it in the inode: measured in
  * DESIGN 5), "user.cogfs.x" the rest where there is any. Size is the file's own.

@@ -13,6 +13,11 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+/*
+ * A descriptor (O_RDONLY) of the root directory at path, as the configuration names it: links in it are followed. Where
+ * it is missing it is made with mode, and what is missing above it with 0755. -ENOTDIR, -EACCES, ...
+ */
+int fs_open_root(const char *path, mode_t mode);
 /* A descriptor (O_CLOEXEC is added), or -errno. "" is dirfd itself. ELOOP and EXDEV mean that something planted a link. */
 int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode);
 /* A descriptor of the directory that holds path's last part; *ret_base points into path. make: mkdir -p (0700). */
