@@ -2,7 +2,7 @@
 /*
  * The cache directory (DESIGN rule 9): locked, versioned, self-describing.
  *
- *	FORMAT	"cogfs-cache 1\n" and a UUID; another number is refused with the version that wrote it
+ *	FORMAT	"cogfs-cache 1\n", a UUID, "cogfs VERSION"; another number is refused with the version that wrote it
  *	lock	flock'ed by the one process that uses the directory; holds its pid and mount point
  *	state	a checkpoint, replaced atomically: clean or not, boot id, totals, when everything was last synced
  *	journal/  staging/  objects/  partial/  open/	see journal.h and tiers/local.h
@@ -20,7 +20,11 @@ struct cachedir {
 	int lock_fd; /* -1 while a supervisor keeps the lock */
 	int journal_fd;
 	int staging_fd;
-	uint64_t next_id; /* staging, partial and open ids: ascending over restarts */
+	/*
+	 * Staging, partial and open ids. Each opening begins a block of 2^40 that no earlier one can have touched,
+	 * crashes included: count it up, nothing else is needed.
+	 */
+	uint64_t next_id;
 };
 
 /* What the last user of the directory left. */
@@ -38,6 +42,11 @@ struct cachedir_state {
  */
 int cachedir_open(const char *path, int locked_fd, const char *mountpoint, struct cachedir *ret_dir,
 		  struct cachedir_state *ret_state, struct err *err);
+/*
+ * Takes the lock alone, for a supervisor that hands it to its workers: the descriptor (close-on-exec), or -EBUSY as above.
+ * It is held as long as any process has the descriptor open.
+ */
+int cachedir_lock(const char *path, const char *mountpoint, struct err *err);
 void cachedir_release(struct cachedir *dir);
 
 /* Atomically writes a checkpoint; sync: durable when it returns. The lock's owner only. */
