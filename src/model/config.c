@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Puts a configuration together: defaults, files, environment, command line; then completes and checks it. */
+/* Puts a configuration together: defaults, files, environment, command line; then completes and
+ * checks it. */
 #include "model/config.h"
 
 #include <ctype.h>
@@ -40,8 +41,8 @@ static struct conf_tier *tier_by_role(const struct config *config, const char *r
 	for (struct conf_tier *t = config->tiers; t; t = t->next) {
 		if (!t->enabled)
 			continue;
-		if (strcmp(role, "store") == 0 ? conf_tier_is_store(t) :
-						 strcmp(role, conf_tier_type_names[t->type]) == 0)
+		if (strcmp(role, "store") == 0 ? conf_tier_is_store(t)
+					       : strcmp(role, conf_tier_type_names[t->type]) == 0)
 			return t;
 	}
 	return NULL;
@@ -66,13 +67,13 @@ static int no_such(const char *name, const struct nearest *near, struct err *err
 {
 	const char *best = nearest_get(near);
 
-	return err_set(err, -EINVAL, "there is no option %.100s%s%s%s", name, best ? "; did you mean " : "",
-		       best ? best : "", best ? "?" : "");
+	return err_set(err, -EINVAL, "there is no option %.100s%s%s%s", name,
+		       best ? "; did you mean " : "", best ? best : "", best ? "?" : "");
 }
 
 /* option of tier; full is what the user wrote. */
-static int find_tier_option(struct conf_tier *tier, const char *option, const char *full, struct target *ret,
-			    struct err *err)
+static int find_tier_option(struct conf_tier *tier, const char *option, const char *full,
+			    struct target *ret, struct err *err)
 {
 	struct nearest near;
 
@@ -83,15 +84,17 @@ static int find_tier_option(struct conf_tier *tier, const char *option, const ch
 			nearest_offer(&near, o->name);
 		return no_such(full, &near, err);
 	}
-	if (!(ret->opt->types & (1u << tier->type)) || strcmp(option, "name") == 0 || strcmp(option, "type") == 0)
-		return err_set(err, -EINVAL, "%s: tier %s (type %s) has no such option to set", full, tier->name,
-			       conf_tier_type_names[tier->type]);
+	if (!(ret->opt->types & (1u << tier->type)) || strcmp(option, "name") == 0 ||
+	    strcmp(option, "type") == 0)
+		return err_set(err, -EINVAL, "%s: tier %s (type %s) has no such option to set",
+			       full, tier->name, conf_tier_type_names[tier->type]);
 	ret->base = tier;
 	snprintf(ret->name, sizeof(ret->name), "tiers.%s.%s", tier->name, option);
 	return 0;
 }
 
-static int find_tier_target(const struct config *config, const char *name, struct target *ret, struct err *err)
+static int find_tier_target(const struct config *config, const char *name, struct target *ret,
+			    struct err *err)
 {
 	bool by_name = strncmp(name, "tiers.", 6) == 0;
 	const char *which = by_name ? name + 6 : name, *dot = strchr(which, '.');
@@ -131,8 +134,8 @@ static int find_target(struct config *config, const char *name, struct target *r
 	return 0;
 }
 
-static int set_by_name(struct config *config, const char *name, const char *value, const char *where,
-		       struct err *err)
+static int set_by_name(struct config *config, const char *name, const char *value,
+		       const char *where, struct err *err)
 {
 	CLEANUP_FREE char *path = NULL;
 	struct target target;
@@ -141,7 +144,9 @@ static int set_by_name(struct config *config, const char *name, const char *valu
 	if (r < 0)
 		return r;
 	if (target.opt->kind == CONF_SECRET && strcmp(where, COMMAND_LINE) == 0)
-		return err_set(err, -EINVAL, "%s: ps would show it; put it into the file or the environment", name);
+		return err_set(err, -EINVAL,
+			       "%s: ps would show it; put it into the file or the environment",
+			       name);
 	if (target.opt->kind == CONF_PATH && *value) {
 		r = conf_expand_path(value, NULL, &path, err);
 		if (r < 0)
@@ -156,7 +161,8 @@ static int set_by_name(struct config *config, const char *name, const char *valu
 
 /* --- environment --- */
 
-/* Whether variable (without COGFS_) means option: COGFS_NETWORK_RETRY_TRIES is network.retry.tries. */
+/* Whether variable (without COGFS_) means option: COGFS_NETWORK_RETRY_TRIES is network.retry.tries.
+ */
 static bool env_matches(const char *variable, size_t len, const char *option)
 {
 	size_t i;
@@ -171,7 +177,8 @@ static bool env_matches(const char *variable, size_t len, const char *option)
 }
 
 /* The option's name that a variable means, or an empty string. */
-static void env_option(const struct config *config, const char *variable, size_t len, char ret[NAME_LEN])
+static void env_option(const struct config *config, const char *variable, size_t len,
+		       char ret[NAME_LEN])
 {
 	static const char *const roles[] = {"ram", "disk", "store"};
 
@@ -284,7 +291,8 @@ static int load_into(struct config *config, const struct conf_load_args *args, s
 		r = conf_yaml_load(config, config->source, &tiers_listed, err);
 	if (r == 0 && !tiers_listed)
 		r = conf_tiers_embedded(config);
-	/* Twice: once so that the environment finds the tier that it speaks of, once to win over it. */
+	/* Twice: once so that the environment finds the tier that it speaks of, once to win over
+	 * it. */
 	if (r == 0 && args->source)
 		r = conf_tiers_source(config, args->source, err);
 	if (r == 0)
@@ -292,7 +300,8 @@ static int load_into(struct config *config, const struct conf_load_args *args, s
 	if (r == 0 && args->source)
 		r = conf_tiers_source(config, args->source, err);
 	for (size_t i = 0; r == 0 && i < args->n_overrides; i++)
-		r = set_by_name(config, args->overrides[i].name, args->overrides[i].value, COMMAND_LINE, err);
+		r = set_by_name(config, args->overrides[i].name, args->overrides[i].value,
+				COMMAND_LINE, err);
 	if (r == 0)
 		r = conf_complete(config, err);
 	return r < 0 ? r : conf_check(config, err);

@@ -114,7 +114,7 @@ struct conf_load_args {
  * Loads, merges and checks. Without a file the embedded default holds: ram, disk, and a dir cold tier
  * below cache_dir ("store"); not root: ${XDG_CACHE_HOME}/cogfs. max_size of the disk tier defaults to
  * min(100 GiB, half of its filesystem); half of what is free would shrink at each mount while the cache
- * fills. A file that lists tiers must name one disk tier and one store; ram may be missing. A tier that is
+ * fills. Of each type one tier may be enabled, one store, and one that holds bodies must be. A tier that is
  * reached by name in overrides is "tiers.NAME.option", or "ram.", "disk.", "store.option".
  * -EINVAL with "file:line:col: text" in err.
  */

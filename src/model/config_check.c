@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What no single option decides: values that follow from others or from the host, and rules across options. */
+/* What no single option decides: values that follow from others or from the host, and rules across
+ * options. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,8 @@
 #define DISK_DEFAULT_MAX (100ULL << 30)
 #define RAM_DEFAULT_MAX (1ULL << 30)
 
-static const char *origin_of(const struct config *config, const struct conf_tier *tier, const char *option)
+static const char *origin_of(const struct config *config, const struct conf_tier *tier,
+			     const char *option)
 {
 	char name[128];
 
@@ -114,7 +116,7 @@ int conf_complete(struct config *config, struct err *err)
 
 /* --- rules --- */
 
-static int check_types(const struct config *config, struct err *err)
+static int check_types(struct config *config, struct err *err)
 {
 	const struct conf_tier *seen[sizeof(unsigned int) * 8] = {0}, *store = NULL;
 
@@ -123,25 +125,31 @@ static int check_types(const struct config *config, struct err *err)
 			continue;
 		if (conf_tier_is_store(t) && store)
 			return err_set(err, -EINVAL,
-				       "tiers %s (%s) and %s (%s): several stores come in a later version of cogfs; "
+				       "tiers %s (%s) and %s (%s): several stores come in a later "
+				       "version of cogfs; "
 				       "set enabled: false on all but one",
 				       store->name, origin_of(config, store, "type"), t->name,
 				       origin_of(config, t, "type"));
 		if (seen[t->type])
-			return err_set(err, -EINVAL, "tiers %s and %s: one tier of type %s is enough",
+			return err_set(err, -EINVAL,
+				       "tiers %s and %s: one tier of type %s is enough",
 				       seen[t->type]->name, t->name, conf_tier_type_names[t->type]);
 		seen[t->type] = t;
 		if (conf_tier_is_store(t))
 			store = t;
 	}
-	if (!seen[TIER_TYPE_DISK])
-		return err_set(err, -EINVAL, "tiers: a tier of type disk is needed; one in memory alone comes later");
-	if (!store)
-		return err_set(err, -EINVAL, "tiers: a store is needed: a tier of type dir or s3");
+	if (!seen[TIER_TYPE_DISK] && !seen[TIER_TYPE_RAM])
+		return err_set(err, -EINVAL,
+			       "tiers: one of type disk or ram is needed to hold bodies");
+	if (!store &&
+	    conf_warn(config, "tiers: without a store (type dir or s3) objects stay %s",
+		      seen[TIER_TYPE_DISK] ? "on this host" : "in memory: they are volatile") < 0)
+		return err_set(err, -ENOMEM, "no memory");
 	return 0;
 }
 
-static int tier_wrong(const struct config *config, const struct conf_tier *tier, struct err *err, const char *what)
+static int tier_wrong(const struct config *config, const struct conf_tier *tier, struct err *err,
+		      const char *what)
 {
 	const char *where = origin_of(config, tier, "type");
 
@@ -171,18 +179,22 @@ static int check_s3(const struct config *config, const struct conf_tier *t, stru
 {
 	if (!t->bucket)
 		return tier_wrong(config, t, err, "it needs a bucket");
-	if (strspn(t->bucket, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") !=
+	if (strspn(t->bucket,
+		   "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") !=
 		    strlen(t->bucket) ||
 	    strlen(t->bucket) < 3 || strlen(t->bucket) > 255)
-		return tier_wrong(config, t, err, "this is no name of a bucket; what follows a / is the prefix");
+		return tier_wrong(config, t, err,
+				  "this is no name of a bucket; what follows a / is the prefix");
 	if (t->endpoint && !is_http_url(t->endpoint))
 		return tier_wrong(config, t, err, "endpoint begins with https:// or http://");
 	if (!is_credentials(t->credentials))
-		return tier_wrong(config, t, err, "credentials are auto, env, anonymous, file:PROFILE or static");
+		return tier_wrong(config, t, err,
+				  "credentials are auto, env, anonymous, file:PROFILE or static");
 	if (!t->access_key != !t->secret_key)
 		return tier_wrong(config, t, err, "access_key and secret_key go together");
 	if (strcmp(t->credentials, "static") == 0 && !t->access_key)
-		return tier_wrong(config, t, err, "static credentials need access_key and secret_key");
+		return tier_wrong(config, t, err,
+				  "static credentials need access_key and secret_key");
 	return 0;
 }
 
@@ -193,7 +205,8 @@ static int check_tier(const struct config *config, const struct conf_tier *t, st
 	if (t->type == TIER_TYPE_DIR && !t->path)
 		return tier_wrong(config, t, err, "it needs a path");
 	if (t->type == TIER_TYPE_DIR && strcmp(t->path, config->cache_dir) == 0)
-		return tier_wrong(config, t, err, "its path is cache_dir itself; take a directory of its own");
+		return tier_wrong(config, t, err,
+				  "its path is cache_dir itself; take a directory of its own");
 	return t->type == TIER_TYPE_S3 ? check_s3(config, t, err) : 0;
 }
 
@@ -204,7 +217,8 @@ static int check_network(const struct config *config, struct err *err)
 	if (config->network.retry_min_ms > config->network.retry_max_ms)
 		return err_set(err, -EINVAL, "network.retry: min is larger than max");
 	if (strcmp(proxy, "env") != 0 && strcmp(proxy, "none") != 0 && !strstr(proxy, "://"))
-		return err_set(err, -EINVAL, "network.proxy: \"%s\" is not env, none or a URL", proxy);
+		return err_set(err, -EINVAL, "network.proxy: \"%s\" is not env, none or a URL",
+			       proxy);
 	return 0;
 }
 

@@ -19,7 +19,8 @@ static bool is_name(const char *s, size_t len)
 }
 
 /* What stands between "${" and "}" at body. *ret_value is the environment's or points into body. */
-static int variable(const char *body, size_t len, const char **ret_value, size_t *ret_len, struct err *err)
+static int variable(const char *body, size_t len, const char **ret_value, size_t *ret_len,
+		    struct err *err)
 {
 	const char *def = memmem(body, len, ":-", 2);
 	size_t name_len = def ? (size_t)(def - body) : len;
@@ -27,7 +28,8 @@ static int variable(const char *body, size_t len, const char **ret_value, size_t
 	const char *value;
 
 	if (!is_name(body, name_len) || name_len >= sizeof(name))
-		return err_set(err, -EINVAL, "\"${%.*s}\" names no environment variable", (int)len, body);
+		return err_set(err, -EINVAL, "\"${%.*s}\" names no environment variable", (int)len,
+			       body);
 	memcpy(name, body, name_len);
 	name[name_len] = '\0';
 	value = getenv(name);
@@ -37,8 +39,10 @@ static int variable(const char *body, size_t len, const char **ret_value, size_t
 		return 0;
 	}
 	if (!def)
-		return err_set(err, -EINVAL, "${%s} is not set in the environment; ${%s:-DEFAULT} gives it a default",
-			       name, name);
+		return err_set(
+			err, -EINVAL,
+			"${%s} is not set in the environment; ${%s:-DEFAULT} gives it a default",
+			name, name);
 	*ret_value = def + 2;
 	*ret_len = len - name_len - 2;
 	return 0;

@@ -21,13 +21,14 @@ static void wait_for_mount(struct waiting *w, const char *name)
 	snprintf(w->err->text + len, sizeof(w->err->text) - len, "%s%s", len ? ", " : "", name);
 }
 
-static void apply_table(const struct conf_option *table, void *live, const void *fresh, const char *prefix,
-			struct waiting *w)
+static void apply_table(const struct conf_option *table, void *live, const void *fresh,
+			const char *prefix, struct waiting *w)
 {
 	char name[128];
 
 	for (const struct conf_option *o = table; o->name; o++) {
-		if (o->kind == CONF_LATER || o->kind == CONF_PATTERNS || conf_value_equal(o, live, fresh))
+		if (o->kind == CONF_LATER || o->kind == CONF_PATTERNS ||
+		    conf_value_equal(o, live, fresh))
 			continue;
 		if (o->live) {
 			conf_value_copy(o, live, fresh);

@@ -23,7 +23,8 @@ static bool is_plain(const char *s)
 		return false;
 	if (strcasecmp(s, "null") == 0)
 		return false;
-	return strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./%+-") == strlen(s);
+	return strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./%+-") ==
+	       strlen(s);
 }
 
 static void print_quoted(FILE *out, const char *s)
@@ -87,8 +88,8 @@ static void print_option(const struct printer *p, const struct conf_option *opt,
  * The heads ("network:", "  retry:") that name needs and the name before it did not. Returns its
  * last part.
  */
-static const char *print_heads(FILE *out, const char *before, const char *name, char *indent, size_t size,
-			       const char *comment)
+static const char *print_heads(FILE *out, const char *before, const char *name, char *indent,
+			       size_t size, const char *comment)
 {
 	const char *part = name, *dot;
 	size_t depth = 0;
@@ -121,8 +122,8 @@ static void print_sections(const struct printer *p)
 	}
 }
 
-static void print_item(const struct printer *p, const char *kind, const struct conf_option *table, int type,
-		       const void *base, const char *item)
+static void print_item(const struct printer *p, const char *kind, const struct conf_option *table,
+		       int type, const void *base, const char *item)
 {
 	const char *indent = "  - ";
 	char name[NAME_LEN];
@@ -155,12 +156,17 @@ int config_print(const struct config *config, FILE *out, bool origin)
 /* --- the file to start from --- */
 
 static const char template_head[] =
-	"# The configuration of cogfs. Everything below is commented out and shows the default: cogfs runs\n"
-	"# without this file. `cogfs config check` reads it, `cogfs config show --origin` says what holds and why.\n"
+	"# The configuration of cogfs. Everything below is commented out and shows the default: "
+	"cogfs runs\n"
+	"# without this file. `cogfs config check` reads it, `cogfs config show --origin` says "
+	"what holds and why.\n"
 	"#\n"
-	"# Sizes: GiB is 2^30, GB is 10^9. Durations: 250ms, 60s, 5m, 12h, 7d; never. ${VAR} and ${VAR:-DEFAULT}\n"
-	"# come from the environment, ~ is the home directory. COGFS_SECTION_NAME in the environment and\n"
-	"# -o section.name=value win over this file. (live): changes at SIGHUP, the rest at the next mount.\n"
+	"# Sizes: GiB is 2^30, GB is 10^9. Durations: 250ms, 60s, 5m, 12h, 7d; never. ${VAR} and "
+	"${VAR:-DEFAULT}\n"
+	"# come from the environment, ~ is the home directory. COGFS_SECTION_NAME in the "
+	"environment and\n"
+	"# -o section.name=value win over this file. (live): changes at SIGHUP, the rest at the "
+	"next mount.\n"
 	"\n"
 	"version: 1\n"
 	"\n"
@@ -169,7 +175,8 @@ static const char template_head[] =
 
 static const char template_tiers[] =
 	"\n"
-	"# The tiers, fastest first: one disk tier, one store (type dir or s3), and ram if memory is to hold\n"
+	"# The tiers, fastest first: one disk tier, one store (type dir or s3), and ram if memory "
+	"is to hold\n"
 	"# bodies. Without this list: ram, disk in cache_dir, and a dir store in cache_dir/store.\n"
 	"#tiers:\n"
 	"#  - {name: ram, type: ram, max_size: 1GiB}\n"
@@ -180,7 +187,8 @@ static const char template_tiers[] =
 	"#    prefix: cache\n"
 	"#    region: us-east-1\n"
 	"#    endpoint: https://s3.example.com   # for a server that is not AWS's\n"
-	"#    access_key: ${MY_KEY}              # or credentials: auto (the default), env, file:PROFILE\n"
+	"#    access_key: ${MY_KEY}              # or credentials: auto (the default), env, "
+	"file:PROFILE\n"
 	"#    secret_key: ${MY_SECRET}\n"
 	"#\n"
 	"# What a tier may have:\n";
@@ -213,7 +221,8 @@ static void print_wrapped(FILE *out, const char *lead, const char *text)
 }
 
 /* The option's prose, with its words, its default where the caller does not show it, and (live). */
-static void print_prose(FILE *out, const char *lead, const struct conf_option *opt, bool with_default)
+static void print_prose(FILE *out, const char *lead, const struct conf_option *opt,
+			bool with_default)
 {
 	CLEANUP_FREE char *text = NULL;
 	size_t size;
@@ -241,7 +250,8 @@ static void template_section_head(FILE *out, const char *before, const char *nam
 	for (const struct conf_section *s = conf_sections; s->name; s++) {
 		size_t len = strlen(s->name);
 
-		if (strncmp(name, s->name, len) == 0 && name[len] == '.' && strncmp(before, name, len + 1) != 0)
+		if (strncmp(name, s->name, len) == 0 && name[len] == '.' &&
+		    strncmp(before, name, len + 1) != 0)
 			fprintf(out, "\n# %s\n", s->text);
 	}
 }
@@ -260,7 +270,10 @@ static void template_sections(FILE *out)
 		key = print_heads(out, before, o->name, indent, sizeof(indent), "#");
 		snprintf(lead, sizeof(lead), "#%s# ", indent);
 		print_prose(out, lead, o, false);
-		fprintf(out, "#%s%s: %s\n", indent, key, !o->def ? "..." : o->kind == CONF_MODE ? "\"0755\"" : o->def);
+		fprintf(out, "#%s%s: %s\n", indent, key,
+			!o->def		       ? "..."
+			: o->kind == CONF_MODE ? "\"0755\""
+					       : o->def);
 		before = o->name;
 	}
 }

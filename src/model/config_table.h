@@ -30,16 +30,19 @@ enum conf_kind {
 	CONF_UID,	/* uid_t: a number or a user's name */
 	CONF_GID,	/* gid_t: a number or a group's name */
 	CONF_MODE,	/* mode_t: octal permission bits */
-	CONF_FREE,	/* a size or a percentage: min_free and min_free_ratio of struct conf_tier */
-	CONF_PATTERNS,	/* char **: one pattern or a list */
-	CONF_LATER,	/* known, and not in this version; def, where given, is the one value that holds today */
+	CONF_FREE,     /* a size or a percentage: min_free and min_free_ratio of struct conf_tier */
+	CONF_PATTERNS, /* char **: one pattern or a list */
+	CONF_LATER, /* known, and not in this version; def, where given, is the one value that holds
+		       today */
 };
 
 struct conf_option {
-	const char *name; /* "network.retry.tries"; a tier's and a class's: the bare name. NULL ends a table */
+	const char *name; /* "network.retry.tries"; a tier's and a class's: the bare name. NULL ends
+			     a table */
 	enum conf_kind kind;
-	size_t offset;		  /* of the value in struct config, conf_tier or conf_class */
-	const char *def;	  /* default as text; NULL: none, or worked out when the configuration is complete */
+	size_t offset;	 /* of the value in struct config, conf_tier or conf_class */
+	const char *def; /* default as text; NULL: none, or worked out when the configuration is
+			    complete */
 	const char *const *words; /* CONF_WORD, CONF_FLAG_WORD; NULL-terminated */
 	const char *const *later; /* words of a later version; NULL: none */
 	uint64_t min, max;	  /* bounds of numbers in the field's unit; max 0 = none */
@@ -59,7 +62,8 @@ extern const struct conf_option conf_options[];
 extern const struct conf_option conf_tier_options[];
 extern const struct conf_option conf_class_options[];
 extern const struct conf_section conf_sections[]; /* name NULL ends it */
-extern const char *const conf_tier_type_names[];  /* in the order of enum tier_type, NULL-terminated */
+extern const char
+	*const conf_tier_type_names[]; /* in the order of enum tier_type, NULL-terminated */
 
 /* The row with that name, or NULL. name's '-' are '_' already. */
 const struct conf_option *conf_option_find(const struct conf_option *table, const char *name);
@@ -70,11 +74,13 @@ const char *conf_kind_text(enum conf_kind kind);
 
 /* --- values (config_value.c) --- */
 
-/* Parses text into the row's field in base. "" unsets a string. -EINVAL with a text about the value alone. */
+/* Parses text into the row's field in base. "" unsets a string. -EINVAL with a text about the value
+ * alone. */
 int conf_value_set(const struct conf_option *opt, void *base, const char *text, struct err *err);
 /* Appends one pattern. */
 int conf_patterns_add(char ***list, const char *pattern, struct err *err);
-/* The value as conf_value_set would take it again; secrets as "***". malloc'ed; NULL: not set or no memory. */
+/* The value as conf_value_set would take it again; secrets as "***". malloc'ed; NULL: not set or no
+ * memory. */
 char *conf_value_format(const struct conf_option *opt, const void *base);
 bool conf_value_equal(const struct conf_option *opt, const void *a, const void *b);
 /* For live options, which are plain numbers. */
@@ -91,12 +97,14 @@ int conf_expand_path(const char *text, const char *dir, char **ret_path, struct 
 
 /* Says where an option's value came from; tiers are "tiers.NAME.option". 0 or -ENOMEM. */
 int conf_origin_set(struct config *config, const char *name, const char *where);
-const char *conf_origin_get(const struct config *config, const char *name); /* "default" where nobody set it */
+const char *conf_origin_get(const struct config *config,
+			    const char *name); /* "default" where nobody set it */
 void conf_origins_free(struct config *config);
 int conf_warn(struct config *config, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* A tier with its type's defaults at the end of the list. */
-int conf_tier_add(struct config *config, enum tier_type type, const char *name, struct conf_tier **ret_tier);
+int conf_tier_add(struct config *config, enum tier_type type, const char *name,
+		  struct conf_tier **ret_tier);
 struct conf_tier *conf_tier_named(const struct config *config, const char *name);
 bool conf_tier_is_store(const struct conf_tier *tier);
 void conf_tier_free(struct conf_tier *tier);
@@ -107,7 +115,8 @@ int conf_tiers_source(struct config *config, const char *source, struct err *err
 int conf_class_add(struct config *config, const char *name, struct conf_class **ret_class);
 void conf_class_free(struct conf_class *class);
 
-/* Reads file and what it includes into config; *ret_tiers becomes true where one of them lists tiers. */
+/* Reads file and what it includes into config; *ret_tiers becomes true where one of them lists
+ * tiers. */
 int conf_yaml_load(struct config *config, const char *file, bool *ret_tiers, struct err *err);
 
 /* Values that depend on others or on the host, then the rules that span several options. */

@@ -56,7 +56,8 @@ static int tier_defaults(struct conf_tier *tier)
 	return 0;
 }
 
-int conf_tier_add(struct config *config, enum tier_type type, const char *name, struct conf_tier **ret_tier)
+int conf_tier_add(struct config *config, enum tier_type type, const char *name,
+		  struct conf_tier **ret_tier)
 {
 	struct conf_tier *tier = calloc(1, sizeof(*tier)), **end = &config->tiers;
 
@@ -130,11 +131,12 @@ static int only_store(struct config *config, enum tier_type type, struct conf_ti
 		*ret_tier = tier;
 		return 0;
 	}
-	return conf_tier_add(config, type, conf_tier_named(config, "cold") ? "store" : "cold", ret_tier);
+	return conf_tier_add(config, type, conf_tier_named(config, "cold") ? "store" : "cold",
+			     ret_tier);
 }
 
-static int set_named(struct config *config, struct conf_tier *tier, const char *option, const char *value,
-		     struct err *err)
+static int set_named(struct config *config, struct conf_tier *tier, const char *option,
+		     const char *value, struct err *err)
 {
 	char name[256];
 	int r = conf_value_set(conf_option_find(conf_tier_options, option), tier, value, err);
@@ -159,7 +161,8 @@ static int source_s3(struct config *config, const char *rest, struct err *err)
 	if (prefix)
 		*prefix++ = '\0';
 	if (!*bucket)
-		return err_set(err, -EINVAL, "s3://%s: write s3://BUCKET or s3://BUCKET/PREFIX", rest);
+		return err_set(err, -EINVAL, "s3://%s: write s3://BUCKET or s3://BUCKET/PREFIX",
+			       rest);
 	for (len = prefix ? strlen(prefix) : 0; len && prefix[len - 1] == '/'; len--)
 		prefix[len - 1] = '\0';
 	r = only_store(config, TIER_TYPE_S3, &tier);
@@ -186,7 +189,8 @@ static int source_dir(struct config *config, const char *path, struct err *err)
 
 int conf_tiers_source(struct config *config, const char *source, struct err *err)
 {
-	static const char *const later[] = {"gs://", "gcs://", "az://", "azure://", "redis://", "rediss://"};
+	static const char *const later[] = {"gs://",	"gcs://",   "az://",
+					    "azure://", "redis://", "rediss://"};
 
 	if (strncmp(source, "s3://", 5) == 0)
 		return source_s3(config, source + 5, err);
@@ -196,6 +200,9 @@ int conf_tiers_source(struct config *config, const char *source, struct err *err
 		return source_dir(config, source, err);
 	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
 		if (strncmp(source, later[i], strlen(later[i])) == 0)
-			return err_set(err, -EINVAL, "%s is not in this version of cogfs; s3:// and dir: are", later[i]);
-	return err_set(err, -EINVAL, "\"%s\" is no source: write s3://BUCKET/PREFIX, dir:/PATH or /PATH", source);
+			return err_set(err, -EINVAL,
+				       "%s is not in this version of cogfs; s3:// and dir: are",
+				       later[i]);
+	return err_set(err, -EINVAL,
+		       "\"%s\" is no source: write s3://BUCKET/PREFIX, dir:/PATH or /PATH", source);
 }

@@ -14,20 +14,35 @@ struct unit {
 
 /* GB is 10^9 and GiB 2^30; the bare letters are binary, as in size= of tmpfs. */
 static const struct unit size_units[] = {
-	{"", 1},	    {"B", 1},		{"K", 1ULL << 10},  {"KiB", 1ULL << 10}, {"KB", 1000ULL},
-	{"M", 1ULL << 20},  {"MiB", 1ULL << 20}, {"MB", 1000000ULL}, {"G", 1ULL << 30},	 {"GiB", 1ULL << 30},
-	{"GB", 1000000000ULL}, {"T", 1ULL << 40}, {"TiB", 1ULL << 40}, {"TB", 1000000000000ULL},
-	{"P", 1ULL << 50},  {"PiB", 1ULL << 50}, {"PB", 1000000000000000ULL}, {NULL, 0},
+	{"", 1},
+	{"B", 1},
+	{"K", 1ULL << 10},
+	{"KiB", 1ULL << 10},
+	{"KB", 1000ULL},
+	{"M", 1ULL << 20},
+	{"MiB", 1ULL << 20},
+	{"MB", 1000000ULL},
+	{"G", 1ULL << 30},
+	{"GiB", 1ULL << 30},
+	{"GB", 1000000000ULL},
+	{"T", 1ULL << 40},
+	{"TiB", 1ULL << 40},
+	{"TB", 1000000000000ULL},
+	{"P", 1ULL << 50},
+	{"PiB", 1ULL << 50},
+	{"PB", 1000000000000000ULL},
+	{NULL, 0},
 };
 
 /* In milliseconds; a number without a unit is seconds. */
 static const struct unit duration_units[] = {
-	{"", 1000},	    {"ms", 1},		 {"s", 1000},	     {"m", 60000},   {"min", 60000},
-	{"h", 3600000},	    {"d", 86400000},	 {"w", 604800000ULL}, {"y", 31536000000ULL}, {NULL, 0},
+	{"", 1000},	{"ms", 1},	 {"s", 1000},	      {"m", 60000},	     {"min", 60000},
+	{"h", 3600000}, {"d", 86400000}, {"w", 604800000ULL}, {"y", 31536000000ULL}, {NULL, 0},
 };
 
 /* "12.5" as 125 and scale 10. Nothing but digits and one point; *ret_end is behind it. */
-static int parse_decimal(const char *s, unsigned __int128 *ret_digits, uint64_t *ret_scale, const char **ret_end)
+static int parse_decimal(const char *s, unsigned __int128 *ret_digits, uint64_t *ret_scale,
+			 const char **ret_end)
 {
 	unsigned __int128 digits = 0;
 	uint64_t scale = 1;
@@ -52,7 +67,8 @@ static int parse_decimal(const char *s, unsigned __int128 *ret_digits, uint64_t 
 	return 0;
 }
 
-static int parse_with_unit(const char *text, const struct unit *units, bool any_case, uint64_t max, uint64_t *ret)
+static int parse_with_unit(const char *text, const struct unit *units, bool any_case, uint64_t max,
+			   uint64_t *ret)
 {
 	unsigned __int128 value;
 	uint64_t scale;

@@ -25,7 +25,8 @@ static int wrong(const struct conf_option *opt, const char *text, struct err *er
 	return err_set(err, -EINVAL, "\"%s\" is not %s", text, conf_kind_text(opt->kind));
 }
 
-static int check_bounds(const struct conf_option *opt, uint64_t value, const char *text, struct err *err)
+static int check_bounds(const struct conf_option *opt, uint64_t value, const char *text,
+			struct err *err)
 {
 	if (value < opt->min)
 		return err_set(err, -EINVAL, "\"%s\" is too small", text);
@@ -65,7 +66,8 @@ static int set_bool(const struct conf_option *opt, void *field, const char *text
 	return parse_switch(text, field) < 0 ? wrong(opt, text, err) : 0;
 }
 
-static int set_tristate(const struct conf_option *opt, void *field, const char *text, struct err *err)
+static int set_tristate(const struct conf_option *opt, void *field, const char *text,
+			struct err *err)
 {
 	bool on;
 
@@ -117,8 +119,8 @@ static int set_number(const struct conf_option *opt, void *field, const char *te
 	return 0;
 }
 
-static int parse_duration(const struct conf_option *opt, const char *text, int64_t unit, int64_t *ret,
-			  struct err *err)
+static int parse_duration(const struct conf_option *opt, const char *text, int64_t unit,
+			  int64_t *ret, struct err *err)
 {
 	int64_t ms;
 
@@ -126,7 +128,8 @@ static int parse_duration(const struct conf_option *opt, const char *text, int64
 		return wrong(opt, text, err);
 	if (ms == CONF_NEVER) {
 		if (!opt->never)
-			return err_set(err, -EINVAL, "\"never\" is no limit, and this option needs one");
+			return err_set(err, -EINVAL,
+				       "\"never\" is no limit, and this option needs one");
 		*ret = CONF_NEVER;
 		return 0;
 	}
@@ -143,7 +146,8 @@ static int set_ms(const struct conf_option *opt, void *field, const char *text, 
 	return parse_duration(opt, text, 1, field, err);
 }
 
-static int set_seconds(const struct conf_option *opt, void *field, const char *text, struct err *err)
+static int set_seconds(const struct conf_option *opt, void *field, const char *text,
+		       struct err *err)
 {
 	return parse_duration(opt, text, 1000, field, err);
 }
@@ -158,15 +162,19 @@ static int set_word(const struct conf_option *opt, void *field, const char *text
 			*(unsigned int *)field = (unsigned int)i;
 			return 0;
 		}
-		len += (size_t)snprintf(all + len, sizeof(all) - len, "%s%s", i ? ", " : "", opt->words[i]);
+		len += (size_t)snprintf(all + len, sizeof(all) - len, "%s%s", i ? ", " : "",
+					opt->words[i]);
 	}
 	for (size_t i = 0; opt->later && opt->later[i]; i++)
 		if (strcmp(opt->later[i], text) == 0)
-			return err_set(err, -EINVAL, "\"%s\" is not in this version of cogfs; one of: %s", text, all);
+			return err_set(err, -EINVAL,
+				       "\"%s\" is not in this version of cogfs; one of: %s", text,
+				       all);
 	return err_set(err, -EINVAL, "\"%s\" is none of: %s", text, all);
 }
 
-static int set_flag_word(const struct conf_option *opt, void *field, const char *text, struct err *err)
+static int set_flag_word(const struct conf_option *opt, void *field, const char *text,
+			 struct err *err)
 {
 	if (strcmp(text, opt->words[0]) != 0)
 		return err_set(err, -EINVAL, "\"%s\" is not \"%s\"", text, opt->words[0]);
@@ -246,7 +254,8 @@ static int set_mode(const struct conf_option *opt, void *field, const char *text
 	return 0;
 }
 
-static int set_free_room(const struct conf_option *opt, void *field, const char *text, struct err *err)
+static int set_free_room(const struct conf_option *opt, void *field, const char *text,
+			 struct err *err)
 {
 	struct conf_tier *tier = container_of(field, struct conf_tier, min_free);
 	size_t len = strlen(text);
@@ -277,7 +286,9 @@ int conf_patterns_add(char ***list, const char *pattern, struct err *err)
 	char **grown;
 
 	if (!len || pattern[0] == '/' || pattern[len - 1] == '/' || strstr(pattern, "//"))
-		return err_set(err, -EINVAL, "pattern \"%s\": a path below the mount, without empty parts", pattern);
+		return err_set(err, -EINVAL,
+			       "pattern \"%s\": a path below the mount, without empty parts",
+			       pattern);
 	for (size_t i = 0; i < len && depth >= 0 && depth <= 1; i++)
 		depth += pattern[i] == '{' ? 1 : pattern[i] == '}' ? -1 : 0;
 	if (depth || strstr(pattern, "{}"))
@@ -293,7 +304,8 @@ int conf_patterns_add(char ***list, const char *pattern, struct err *err)
 	return grown[n] ? 0 : err_set(err, -ENOMEM, "no memory");
 }
 
-static int set_patterns(const struct conf_option *opt, void *field, const char *text, struct err *err)
+static int set_patterns(const struct conf_option *opt, void *field, const char *text,
+			struct err *err)
 {
 	(void)opt;
 	return conf_patterns_add(field, text, err);
@@ -309,7 +321,8 @@ static int set_later(const struct conf_option *opt, void *field, const char *tex
 	if (strcmp(opt->def, text) == 0 ||
 	    (parse_switch(opt->def, &now) == 0 && parse_switch(text, &given) == 0 && given == now))
 		return 0;
-	return err_set(err, -EINVAL, "\"%s\" is not in this version of cogfs; only \"%s\" is", text, opt->def);
+	return err_set(err, -EINVAL, "\"%s\" is not in this version of cogfs; only \"%s\" is", text,
+		       opt->def);
 }
 
 /* --- to text --- */
@@ -327,7 +340,8 @@ static char *format_scaled(uint64_t v, const char *const *units, const uint64_t 
 
 	for (size_t i = 0; i < n; i++)
 		if (v && v % factors[i] == 0)
-			return asprintf(&s, "%" PRIu64 "%s", v / factors[i], units[i]) < 0 ? NULL : s;
+			return asprintf(&s, "%" PRIu64 "%s", v / factors[i], units[i]) < 0 ? NULL
+											   : s;
 	return format_u64(v);
 }
 
@@ -385,8 +399,9 @@ char *conf_value_format(const struct conf_option *opt, const void *base)
 	case CONF_MS:
 		return format_ms(*(const int64_t *)field);
 	case CONF_SECONDS:
-		return *(const int64_t *)field == CONF_NEVER ? strdup("never") :
-							       format_ms(*(const int64_t *)field * 1000);
+		return *(const int64_t *)field == CONF_NEVER
+			       ? strdup("never")
+			       : format_ms(*(const int64_t *)field * 1000);
 	case CONF_WORD:
 		return strdup(opt->words[*(const unsigned int *)field]);
 	case CONF_FLAG_WORD:
@@ -417,12 +432,24 @@ typedef int set_fn(const struct conf_option *opt, void *field, const char *text,
 int conf_value_set(const struct conf_option *opt, void *base, const char *text, struct err *err)
 {
 	static set_fn *const setters[] = {
-		[CONF_BOOL] = set_bool,	      [CONF_TRISTATE] = set_tristate, [CONF_SIZE] = set_size,
-		[CONF_COUNT] = set_count,     [CONF_NUMBER] = set_number,     [CONF_MS] = set_ms,
-		[CONF_SECONDS] = set_seconds, [CONF_WORD] = set_word,	      [CONF_FLAG_WORD] = set_flag_word,
-		[CONF_STRING] = set_string,   [CONF_PATH] = set_string,	      [CONF_SECRET] = set_string,
-		[CONF_UID] = set_uid,	      [CONF_GID] = set_gid,	      [CONF_MODE] = set_mode,
-		[CONF_FREE] = set_free_room,  [CONF_PATTERNS] = set_patterns, [CONF_LATER] = set_later,
+		[CONF_BOOL] = set_bool,
+		[CONF_TRISTATE] = set_tristate,
+		[CONF_SIZE] = set_size,
+		[CONF_COUNT] = set_count,
+		[CONF_NUMBER] = set_number,
+		[CONF_MS] = set_ms,
+		[CONF_SECONDS] = set_seconds,
+		[CONF_WORD] = set_word,
+		[CONF_FLAG_WORD] = set_flag_word,
+		[CONF_STRING] = set_string,
+		[CONF_PATH] = set_string,
+		[CONF_SECRET] = set_string,
+		[CONF_UID] = set_uid,
+		[CONF_GID] = set_gid,
+		[CONF_MODE] = set_mode,
+		[CONF_FREE] = set_free_room,
+		[CONF_PATTERNS] = set_patterns,
+		[CONF_LATER] = set_later,
 	};
 
 	return setters[opt->kind](opt, (char *)base + opt->offset, text, err);
@@ -453,7 +480,8 @@ void conf_value_copy(const struct conf_option *opt, void *to, const void *from)
 	};
 
 	if (opt->kind == CONF_FREE)
-		((struct conf_tier *)to)->min_free_ratio = ((const struct conf_tier *)from)->min_free_ratio;
+		((struct conf_tier *)to)->min_free_ratio =
+			((const struct conf_tier *)from)->min_free_ratio;
 	memcpy((char *)to + opt->offset, (const char *)from + opt->offset, sizes[opt->kind]);
 }
 
