@@ -171,7 +171,8 @@ struct tier_ops {
 			int *ret_codes);
 
 	/*
-	 * One page in the byte order of UTF-8. *ret_token: malloc'ed continuation, or NULL at the end:
+	 * One page in the byte order of UTF-8, in which a prefix and a marker stand as "key/". The marker
+	 * of the prefix itself comes first. *ret_token: malloc'ed continuation, or NULL at the end:
 	 * then, and only then, the listing is complete. fn's non-zero return ends it with that value.
 	 */
 	int (*list)(struct tier *t, struct tier_call *call, const struct tier_list_req *req,
@@ -207,6 +208,7 @@ struct tier_ops {
 struct tier {
 	unsigned int magic;
 	const struct tier_ops *ops;
+	struct tier *inner; /* a layer's: the tier it stands in front of and owns; NULL: a store */
 	const char *name; /* from the configuration: "cold"; owned by the tier */
 	struct tier_caps caps;
 	const struct clock *clock;
@@ -219,7 +221,15 @@ int tier_init(struct tier *t, const struct tier_ops *ops, const char *name, cons
 /* Frees the base's own members; for implementations of close. */
 void tier_release(struct tier *t);
 
-/* --- the wrappers: what callers use. They assert the contract on both sides, count and check keys --- */
+/* For a store at work: 0, -ECANCELED or -ETIMEDOUT, as the call's cancel and deadline stand. */
+int tier_call_check(const struct tier *t, const struct tier_call *call);
+
+/*
+ * --- the wrappers: what callers use. They assert the contract on both sides, count and check keys ---
+ * They also clear what call says of the last failure, give it a deadline where it has none, end it before
+ * it begins where it is too late or cancelled, and name tier, operation and key in call->err. Requests and
+ * their failures are counted once, at the store. pre may be NULL (TIER_ANY), ret_etag too.
+ */
 int tier_probe(struct tier *t, struct tier_call *call);
 int tier_head(struct tier *t, struct tier_call *call, const char *key, struct record *ret_rec);
 int tier_get(struct tier *t, struct tier_call *call, const char *key, uint64_t off, uint64_t len,
