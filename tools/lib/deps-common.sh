@@ -63,6 +63,15 @@ missing_packages() {
 	done
 }
 
+# package_candidate NAME OP VERSION: what the distribution itself offers.
+package_candidate() {
+	local candidate
+
+	candidate=$(LC_ALL=C apt-cache policy "$1" 2>/dev/null | awk '$1 == "Candidate:" { print $2 }')
+	[ -n "$candidate" ] && [ "$candidate" != "(none)" ] &&
+		dpkg --compare-versions "$candidate" "$2" "$3"
+}
+
 apt_quiet() {
 	apt-get -qq -y -o DPkg::Lock::Timeout=600 "$@"
 }
@@ -88,7 +97,7 @@ system_mirror() {
 	local codename keyring
 
 	# shellcheck disable=SC1091
-	codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
+	codename=$(. /etc/os-release && printf '%s' "${UBUNTU_CODENAME:-${VERSION_CODENAME:-}}")
 	[ -n "$codename" ] || return 1
 	keyring=$(archive_keyring) || return 1
 	{

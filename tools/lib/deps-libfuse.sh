@@ -29,7 +29,7 @@ libfuse_provide() {
 	if [ "$(cat "$COGFS_DEPS_PREFIX/.recipe" 2>/dev/null)" = "$LIBFUSE_RECIPE" ]; then
 		return 0
 	fi
-	if libfuse_packaged; then
+	if package_candidate libfuse3-dev ge "$LIBFUSE_WANTED"; then
 		install_packages libfuse3-dev
 		return 0
 	fi
@@ -39,14 +39,6 @@ libfuse_provide() {
 	install_packages libfuse3-dev
 	say "no libfuse >= $LIBFUSE_WANTED to be had: using the system's" \
 		"$(pkg-config --modversion fuse3), so cogfs has neither passthrough nor io_uring"
-}
-
-# Does the distribution itself offer one that is new enough?
-libfuse_packaged() {
-	local candidate
-
-	candidate=$(LC_ALL=C apt-cache policy libfuse3-dev 2>/dev/null | awk '$1 == "Candidate:" { print $2 }')
-	[ -n "$candidate" ] && dpkg --compare-versions "$candidate" ge "$LIBFUSE_WANTED"
 }
 
 libfuse_build() {

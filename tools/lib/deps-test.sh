@@ -108,16 +108,18 @@ go_find() {
 go_install() {
 	local work codename rc=0
 
+	[ "$(id -u)" = 0 ] || return 1
+	if package_candidate golang-go ge "2:$GO_WANTED"; then
+		install_packages golang-go
+		return 0
+	fi
 	# shellcheck disable=SC1091
 	codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
-	[ "$(id -u)" = 0 ] || return 1
 	work=$(mktemp -d)
-	say "installing Go"
-	{
-		run_quietly "looking for Go" private_apt_setup "$work" deb "$codename" "$codename-backports" &&
-			run_quietly "installing Go" private_apt "$work" install --no-install-recommends \
-				-t "$codename-backports" golang-go
-	} || { install_packages golang-go || rc=1; }
+	say "installing golang-go from $codename-backports"
+	run_quietly "looking for Go" private_apt_setup "$work" deb "$codename" "$codename-backports" &&
+		run_quietly "installing Go" private_apt "$work" install --no-install-recommends \
+			-t "$codename-backports" golang-go || rc=1
 	rm -rf "$work"
 	return $rc
 }
