@@ -22,7 +22,7 @@ target_compile_options(cogfs_flags INTERFACE
 	-Wno-unused-parameter
 	# A ret_ parameter stays untouched on failure, and the compiler cannot know
 	# that what err_set() returned is negative. -Wuninitialized stays on.
-	-Wno-maybe-uninitialized
+	$<$<C_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>
 	# Not warnings but mistakes, whatever the preset.
 	-Werror=implicit-function-declaration -Werror=incompatible-pointer-types
 	-Werror=int-conversion -Werror=return-type
@@ -38,6 +38,11 @@ if(COGFS_WERROR)
 endif()
 
 target_link_options(cogfs_flags INTERFACE -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack)
+
+if(COGFS_FUZZ)
+	target_compile_options(cogfs_flags INTERFACE -fsanitize=fuzzer-no-link)
+	target_link_options(cogfs_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 
 if(COGFS_SANITIZE)
 	set(sanitize "-fsanitize=${COGFS_SANITIZE}" -fno-omit-frame-pointer)

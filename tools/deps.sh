@@ -29,7 +29,7 @@ BUILD_PACKAGES=(
 	libexpat1-dev libjansson-dev libcmocka-dev uthash-dev
 	attr acl fuse3
 )
-DEV_PACKAGES=(clang-format clang-tidy shellcheck gdb ccache)
+DEV_PACKAGES=(clang clang-format clang-tidy libclang-rt-dev shellcheck gdb ccache)
 BENCH_PACKAGES=(fio curl)
 
 usage() {

@@ -70,7 +70,8 @@ build() {
 	if cmake --preset "$preset" "$@" >"$log" 2>&1 && cmake --build --preset "$preset" >>"$log" 2>&1; then
 		return 0
 	fi
-	grep -E -A 12 'FAILED|error|Error' "$log" | head -n 80 || tail -n 40 "$log"
+	grep -vE '^/[^ ]*(cc|clang|gcc)[^ ]* -' "$log" | grep -E -A 8 'FAILED|error:|Error' | head -n 80 ||
+		tail -n 40 "$log"
 	count 0 1 "build $preset ($log)"
 	return 1
 }
