@@ -23,19 +23,21 @@ static bool admit(_Atomic int64_t *total, uint64_t n, uint64_t max)
 {
 	int64_t have = atomic_load_explicit(total, memory_order_relaxed);
 
-	if (n > INT64_MAX || max > INT64_MAX)
-		max = n > INT64_MAX ? 1 : INT64_MAX;
+	if (n > INT64_MAX)
+		return false;
+	if (max == 0 || max > INT64_MAX)
+		max = INT64_MAX;
 	do {
 		/* Below zero for a moment, where a checkpoint's totals are corrected. */
 		uint64_t used = have > 0 ? (uint64_t)have : 0;
 
-		if (max && (used > max || n > max - used))
+		if (used > max || n > max - used)
 			return false;
 	} while (!atomic_compare_exchange_weak(total, &have, have + (int64_t)n));
 	return true;
 }
 
-/* What is admitted and not written yet is no longer free, though the filesystem does not know it. */
+/* What is admitted and not written yet is no longer free; the filesystem does not know that. */
 static bool leaves_min_free(struct local *l, uint64_t bytes)
 {
 	int64_t unwritten = atomic_load(&l->unwritten);

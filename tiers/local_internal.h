@@ -7,7 +7,7 @@
 
 #include "tiers/local.h"
 
-/* Finds or makes the RAM tier's root and sets root_fd; l->ram_dir where it had to be a directory. */
+/* Finds or makes the RAM tier's root, sets root_fd; ram_dir too where it had to be a directory. */
 int local_ram_root(struct local *l, const struct local_conf *conf, struct err *err);
 /* Removes the directory that stood in for a tmpfs. */
 void local_ram_remove(struct local *l);

@@ -2,10 +2,12 @@
 /*
  * The cache directory (DESIGN rule 9): locked, versioned, self-describing.
  *
- *	FORMAT	"cogfs-cache 1\n", a UUID, "cogfs VERSION"; another number is refused with the version that wrote it
+ *	FORMAT	"cogfs-cache 1\n", a UUID, "cogfs VERSION". Another number is refused, with the
+ *		version that wrote it
  *	lock	flock'ed by the one process that uses the directory; holds its pid and mount point
- *	state	a checkpoint, replaced atomically: clean or not, boot id, totals, when everything was last synced
- *	journal/  staging/  objects/  partial/  open/	see journal.h and tiers/local.h
+ *	state	a checkpoint, replaced atomically: clean or not, boot id, totals, when everything
+ *		was last synced
+ *	journal/ staging/ objects/ partial/ open/	see journal.h and tiers/local.h
  */
 #ifndef CACHE_CACHEDIR_H
 #define CACHE_CACHEDIR_H
@@ -21,30 +23,31 @@ struct cachedir {
 	int journal_fd;
 	int staging_fd;
 	/*
-	 * Staging, partial and open ids. Each opening begins a block of 2^40 that no earlier one can have touched,
-	 * crashes included: count it up, nothing else is needed.
+	 * Staging, partial and open ids. Each opening begins a block of 2^40 that no earlier one
+	 * can have touched, crashes included: count it up, nothing else is needed.
 	 */
 	uint64_t next_id;
 };
 
 /* What the last user of the directory left. */
 struct cachedir_state {
-	bool clean;	     /* unmounted in order */
-	bool same_boot;	     /* no power loss can lie between: page cache and files agree */
-	int64_t synced_ns;   /* wall time up to which bodies are known to be on the platter */
+	bool clean;	   /* unmounted in order */
+	bool same_boot;	   /* no power loss can lie between: page cache and files agree */
+	int64_t synced_ns; /* wall time up to which bodies are known to be on the platter */
 	uint64_t disk_bytes, disk_objects; /* totals for the budget until the scan is through */
 	uint64_t next_id;
 };
 
 /*
- * Makes or opens path, takes the lock (non-blocking) unless locked_fd >= 0 (inherited from the supervisor).
- * -EBUSY: err names the holder's pid and mount point; -EPROTO: another format; -EACCES, -EROFS, ...
+ * Makes or opens path, takes the lock (non-blocking) unless locked_fd >= 0 (inherited from the
+ * supervisor). -EBUSY: err names the holder's pid and mount point; -EPROTO: another format;
+ * -EACCES, -EROFS, ...
  */
 int cachedir_open(const char *path, int locked_fd, const char *mountpoint, struct cachedir *ret_dir,
 		  struct cachedir_state *ret_state, struct err *err);
 /*
- * Takes the lock alone, for a supervisor that hands it to its workers: the descriptor (close-on-exec), or -EBUSY as above.
- * It is held as long as any process has the descriptor open.
+ * Takes the lock alone, for a supervisor that hands it to its workers: the descriptor
+ * (close-on-exec), or -EBUSY as above. It is held as long as any process has the descriptor open.
  */
 int cachedir_lock(const char *path, const char *mountpoint, struct err *err);
 void cachedir_release(struct cachedir *dir);

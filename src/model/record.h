@@ -74,7 +74,6 @@ int record_user_remove(struct record *rec, const char *name); /* -ENODATA */
 
 /* --- encoding 1: xattrs of a local file --- */
 #define RECORD_XATTR "user.cogfs"
-#define RECORD_XATTR_REST "user.cogfs.x"
 /*
  * "user.cogfs" holds a binary head of at most 60 bytes (ext4 keeps it in the inode: measured in
  * DESIGN 5), the rest, where there is any, is in "user.cogfs.x" or
