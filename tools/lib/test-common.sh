@@ -110,8 +110,8 @@ run_ctest() {
 	numbers=$(sed -n 's/.*tests passed, \([0-9]*\) tests\{0,1\} failed out of \([0-9]*\).*/\1 \2/p' "$log")
 	if [ -n "$numbers" ]; then
 		count $((${numbers#* } - ${numbers% *})) "${numbers% *}" "ctest $preset"
-	elif ! grep -q 'No tests were found' "$log"; then
-		count 0 1 "ctest $preset ($log)"
+	else
+		count 0 1 "ctest $preset: no test was run ($log)"
 	fi
 }
 
