@@ -38,7 +38,7 @@ libfuse_provide() {
 	fi
 	install_packages libfuse3-dev
 	say "no libfuse >= $LIBFUSE_WANTED to be had: using the system's" \
-		"$(pkg-config --modversion fuse3), so cogfs has neither passthrough nor io_uring"
+		"$(pkg-config --modversion fuse3) (passthrough needs 3.17, io_uring 3.18)"
 }
 
 libfuse_build() {
