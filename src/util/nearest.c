@@ -63,7 +63,7 @@ void nearest_offer(struct nearest *n, const char *candidate)
 const char *nearest_get(const struct nearest *n)
 {
 	size_t len = strlen(n->word);
-	unsigned int near_enough = len <= 2 ? 1 : len <= 6 ? 2 : (unsigned int)len / 3;
+	unsigned int near_enough = len <= 2 ? 1 : len <= 5 ? 2 : 3;
 
 	return n->distance <= near_enough ? n->best : NULL;
 }

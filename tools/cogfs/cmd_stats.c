@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cogfs stats: .cogfs/stats.json for people. It is shown by its own shape (values, groups, lists),
+ * so that what a newer daemon tells is shown too; names say the unit: *_bytes, *_s, *_ns.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/client.h"
+#include "cli/human.h"
+#include "cli/mounts.h"
+#include "util/counters.h"
+
+#define VALUE_MAX 128
+
+const struct cli_option cmd_stats_options[] = {
+	{'j', false, "json", NULL, "print .cogfs/stats.json as it is"},
+	{'a', true, "all", NULL, "show counters that are zero too"},
+	{0},
+};
+
+static const char *counter_text(const char *name)
+{
+	static const struct {
+		const char *name, *text;
+	} rows[] = {
+#define X(counter, kind, unit, prose) {#counter, prose},
+		COUNTER_TABLE(X)
+#undef X
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (strcmp(rows[i].name, name) == 0)
+			return rows[i].text;
+	return "";
+}
+
+static bool ends_in(const char *s, const char *end)
+{
+	size_t a = strlen(s), b = strlen(end);
+
+	return a >= b && strcmp(s + a - b, end) == 0;
+}
+
+static const char *format_number(const char *name, json_int_t v, char buf[VALUE_MAX])
+{
+	if (v >= 0 && (ends_in(name, "bytes") || ends_in(name, "size")))
+		return human_size((uint64_t)v, buf, VALUE_MAX);
+	if (ends_in(name, "_s"))
+		return human_seconds(v, buf, VALUE_MAX);
+	if (ends_in(name, "_ns"))
+		snprintf(buf, VALUE_MAX, "%.1f us", (double)v / 1000);
+	else
+		snprintf(buf, VALUE_MAX, "%" JSON_INTEGER_FORMAT, v);
+	return buf;
+}
+
+/* Control characters cannot reach the terminal: names come from outside. */
+static const char *format_text(const char *text, char buf[VALUE_MAX])
+{
+	snprintf(buf, VALUE_MAX, "%s", text);
+	for (char *c = buf; *c; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = '?';
+	return buf;
+}
+
+static const char *format_value(const char *name, const json_t *v, char buf[VALUE_MAX])
+{
+	switch (json_typeof(v)) {
+	case JSON_INTEGER:
+		return format_number(name, json_integer_value(v), buf);
+	case JSON_REAL:
+		snprintf(buf, VALUE_MAX, "%.3g", json_real_value(v));
+		return buf;
+	case JSON_STRING:
+		return format_text(json_string_value(v), buf);
+	case JSON_TRUE:
+		return "yes";
+	case JSON_FALSE:
+		return "no";
+	case JSON_NULL:
+	case JSON_OBJECT:
+	case JSON_ARRAY:
+		break;
+	}
+	return "-";
+}
+
+static bool is_scalar(const json_t *v)
+{
+	return !json_is_object(v) && !json_is_array(v);
+}
+
+/* The unit stands behind the number, not in the name. */
+static void print_name(const char *name, int width)
+{
+	size_t len = strlen(name);
+
+	if (ends_in(name, "_bytes"))
+		len -= 6;
+	else if (ends_in(name, "_ns"))
+		len -= 3;
+	else if (ends_in(name, "_s"))
+		len -= 2;
+	for (size_t i = 0; i < len; i++)
+		putchar(name[i] == '_' ? ' ' : name[i]);
+	for (int i = (int)len; i < width; i++)
+		putchar(' ');
+}
+
+static void print_counters(json_t *counters, bool all)
+{
+	char buf[VALUE_MAX];
+	const char *name;
+	json_t *v;
+
+	json_object_foreach(counters, name, v)
+	{
+		if (!all && json_integer_value(v) == 0)
+			continue;
+		fputs("  ", stdout);
+		print_name(name, 20);
+		printf("%14s  %s\n", format_value(name, v, buf), counter_text(name));
+	}
+}
+
+static void print_object(json_t *object, const char *indent)
+{
+	char buf[VALUE_MAX];
+	const char *name;
+	json_t *v;
+
+	json_object_foreach(object, name, v)
+	{
+		if (!is_scalar(v))
+			continue;
+		fputs(indent, stdout);
+		print_name(name, 22 - (int)strlen(indent));
+		printf(" %s\n", format_value(name, v, buf));
+	}
+}
+
+/* A list of objects: its first value as the head of each, the others behind it. */
+static void print_list(json_t *list)
+{
+	char buf[VALUE_MAX];
+	const char *name;
+	json_t *item, *v;
+	size_t i;
+
+	json_array_foreach(list, i, item)
+	{
+		const char *before = "  ";
+
+		if (!json_is_object(item)) {
+			printf("  %s\n", format_value("", item, buf));
+			continue;
+		}
+		json_object_foreach(item, name, v)
+		{
+			if (!is_scalar(v))
+				continue;
+			fputs(before, stdout);
+			if (strcmp(before, "  ") == 0) {
+				printf("%-8s", format_value(name, v, buf));
+			} else {
+				print_name(name, 0);
+				printf(" %s", format_value(name, v, buf));
+			}
+			before = strcmp(before, "  ") == 0 ? " " : ", ";
+		}
+		putchar('\n');
+	}
+}
+
+static void print_stats(json_t *stats, bool all)
+{
+	const char *name;
+	json_t *v;
+
+	print_object(stats, "");
+	json_object_foreach(stats, name, v)
+	{
+		if (is_scalar(v))
+			continue;
+		putchar('\n');
+		print_name(name, 0);
+		putchar('\n');
+		if (strcmp(name, "counters") == 0)
+			print_counters(v, all);
+		else if (json_is_object(v))
+			print_object(v, "  ");
+		else
+			print_list(v);
+	}
+}
+
+static int stats(const char *path, bool as_json, bool all)
+{
+	struct mount_place place;
+	struct err err = {0};
+	json_t *json = NULL;
+	int r = mount_place_find(path, &place, &err);
+
+	if (r == 0) {
+		r = client_stats(place.dir, &json, &err);
+		mount_place_release(&place);
+	}
+	if (r < 0) {
+		cli_error("stats: %s", err_text(&err, r));
+		return CLI_FAILED;
+	}
+	if (as_json) {
+		json_dumpf(json, stdout, JSON_INDENT(2));
+		putchar('\n');
+	} else {
+		print_stats(json, all);
+	}
+	r = json_is_true(json_object_get(json, "degraded")) ? CLI_DEGRADED : CLI_OK;
+	json_decref(json);
+	return r;
+}
+
+int cmd_stats(const struct cli_verb *verb, int argc, char **argv)
+{
+	struct cli_args args = {.verb = verb, .argc = argc, .argv = argv};
+	bool as_json = false, all = false;
+	int id;
+
+	while ((id = cli_next(&args)) > 0) {
+		if (id == 'j')
+			as_json = true;
+		else
+			all = true;
+	}
+	if (id < 0 || !cli_count(&args, 0, 1))
+		return CLI_FAILED;
+	return stats(args.rest[0], as_json, all);
+}
