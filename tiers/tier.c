@@ -302,6 +302,7 @@ int tier_del_many(struct tier *t, struct tier_call *call, const char *const *key
 		  int *ret_codes)
 {
 	size_t batch = t->caps.delete_batch;
+	struct tier_call failed;
 	int first = 0;
 
 	assert(t->magic == TIER_MAGIC);
@@ -309,9 +310,13 @@ int tier_del_many(struct tier *t, struct tier_call *call, const char *const *key
 		int r = del_batch(t, call, keys + at, n - at < batch ? n - at : batch,
 				  ret_codes + at);
 
-		if (first == 0)
+		if (r && first == 0) {
 			first = r;
+			failed = *call;
+		}
 	}
+	if (first)
+		*call = failed;
 	return first;
 }
 
