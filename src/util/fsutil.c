@@ -191,9 +191,10 @@ static int with_parents(pair_fn *fn, int from_dirfd, const char *from, int to_di
 		if (fstatat(from_parent, from_base, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			return -errno;
 		to_parent = fs_open_parent(to_dirfd, to, true, &to_base);
-		if (to_parent < 0)
+		if (to_parent < 0 && to_parent != -ENOENT)
 			return to_parent;
-		r = fn(from_parent, from_base, to_parent, to_base);
+		if (to_parent >= 0)
+			r = fn(from_parent, from_base, to_parent, to_base);
 	}
 	return r;
 }
