@@ -31,6 +31,7 @@ struct s3_conf {
 	const char *endpoint;	/* NULL: https://s3.REGION.amazonaws.com */
 	const char *region;	/* NULL: environment, shared config, else us-east-1 */
 	bool path_style;	/* default for any endpoint that is not AWS's, where the configuration says nothing */
+	bool virtual_host;	/* the opposite, said outright; neither of the two: the default */
 	const char *storage_class; /* NULL: the bucket's */
 	const char *credentials;   /* "auto", "env", "anonymous", "file:PROFILE", or "static" with the next three */
 	const char *access_key;
