@@ -118,6 +118,9 @@ void conf_class_free(struct conf_class *class);
 /* Reads file and what it includes into config; *ret_tiers becomes true where one of them lists
  * tiers. */
 int conf_yaml_load(struct config *config, const char *file, bool *ret_tiers, struct err *err);
+/* The same from memory; includes are refused. */
+int conf_yaml_parse(struct config *config, const char *text, size_t len, bool *ret_tiers,
+		    struct err *err);
 
 /* Values that depend on others or on the host, then the rules that span several options. */
 int conf_complete(struct config *config, struct err *err);

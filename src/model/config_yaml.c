@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -63,7 +64,7 @@ static int read_section(const struct conf_reader *rd, const char *prefix, yaml_n
 
 static int read_subsection(const struct conf_reader *rd, const char *name, yaml_node_t *node)
 {
-	char prefix[CONF_NAME_LEN];
+	char prefix[CONF_NAME_LEN + 1];
 
 	if (node_is_null(node))
 		return 0;
@@ -222,28 +223,31 @@ static int parse_text(struct conf_reader *rd, const char *text, size_t len)
 	return r;
 }
 
-/* The whole file. An absolute path that an administrator chose: links in it are his. */
-static int slurp(const char *file, char **ret_text, size_t *ret_len, bool *ret_others_read,
-		 struct err *err)
+/* The whole file. An administrator chose it: links in its path are his. */
+static int slurp(const struct conf_reader *rd, char **ret_text, size_t *ret_len,
+		 bool *ret_others_read)
 {
 	CLEANUP_FREE char *text = malloc(FILE_MAX + 1);
-	CLEANUP_CLOSE int fd = open(file, O_RDONLY | O_CLOEXEC);
+	/* What a pattern of includes finds must not make us wait: a fifo would. */
+	CLEANUP_CLOSE int fd = open(rd->file, O_RDONLY | O_CLOEXEC | (rd->depth ? O_NONBLOCK : 0));
 	struct stat st;
 	size_t len = 0;
 	ssize_t n;
 
 	if (!text)
-		return err_set(err, -ENOMEM, "no memory");
+		return err_set(rd->err, -ENOMEM, "no memory");
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_set(err, -errno, "%s: %s", file, strerror(errno));
+		return err_set(rd->err, -errno, "%s: %s", rd->file, strerror(errno));
+	if (rd->depth && !S_ISREG(st.st_mode))
+		return err_set(rd->err, -EINVAL, "%s: not a file", rd->file);
 	while ((n = read(fd, text + len, FILE_MAX + 1 - len)) != 0) {
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return err_set(err, -errno, "%s: %s", file, strerror(errno));
+			return err_set(rd->err, -errno, "%s: %s", rd->file, strerror(errno));
 		len += (size_t)n;
 		if (len > FILE_MAX)
-			return err_set(err, -EFBIG, "%s: larger than 1 MiB", file);
+			return err_set(rd->err, -EFBIG, "%s: larger than 1 MiB", rd->file);
 	}
 	*ret_text = STEAL_PTR(text);
 	*ret_len = len;
@@ -256,18 +260,18 @@ static int load_file(struct config *config, const char *file, unsigned int depth
 {
 	struct conf_reader rd = {
 		.config = config, .file = file, .depth = depth, .tiers = ret_tiers, .err = err};
-	CLEANUP_FREE char *absolute = realpath(file, NULL);
+	CLEANUP_FREE char *dir = realpath(file, NULL);
 	CLEANUP_FREE char *text = NULL;
 	size_t len;
 	int r;
 
-	if (!absolute)
+	if (!dir)
 		return err_set(err, -errno, "%s: %s", file, strerror(errno));
-	r = slurp(file, &text, &len, &rd.others_read, err);
+	r = slurp(&rd, &text, &len, &rd.others_read);
 	if (r < 0)
 		return r;
-	*strrchr(absolute, '/') = '\0';
-	rd.dir = *absolute ? absolute : (char *)"/";
+	dirname(dir);
+	rd.dir = dir;
 	r = parse_text(&rd, text, len);
 	explicit_bzero(text, len);
 	return r;
@@ -276,4 +280,18 @@ static int load_file(struct config *config, const char *file, unsigned int depth
 int conf_yaml_load(struct config *config, const char *file, bool *ret_tiers, struct err *err)
 {
 	return load_file(config, file, 0, ret_tiers, err);
+}
+
+int conf_yaml_parse(struct config *config, const char *text, size_t len, bool *ret_tiers,
+		    struct err *err)
+{
+	/* As deep as includes go: a text in memory includes nothing. */
+	struct conf_reader rd = {.config = config,
+				 .file = "text",
+				 .dir = "/",
+				 .depth = INCLUDE_DEPTH_MAX,
+				 .tiers = ret_tiers,
+				 .err = err};
+
+	return parse_text(&rd, text, len);
 }

@@ -16,7 +16,7 @@
 struct conf_reader {
 	struct config *config;
 	const char *file;
-	char *dir; /* of file, for what is relative in it */
+	const char *dir; /* of file, for what is relative in it */
 	unsigned int depth;
 	bool others_read; /* users besides owner and group may read the file */
 	bool *tiers;	  /* becomes true where tiers are listed */
