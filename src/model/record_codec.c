@@ -189,29 +189,47 @@ static bool etag_hex(const char *s, struct xxh3 *ret)
 	return strspn(hex, "0123456789abcdef") == XXH3_HEX_LEN && xxh3_parse(hex, ret) == 0;
 }
 
-static void put_etag(struct codec_out *out, const char *etag)
+/* The form that etag is written in; below ETAG_MAX: verbatim, with that length. */
+static unsigned int etag_form(const char *etag, struct xxh3 *ret_hash, uint64_t *ret_parts)
 {
 	size_t len = strnlen(etag, ETAG_MAX - 1);
-	bool quoted = len >= XXH3_HEX_LEN + 2 && etag[0] == '"' && etag[len - 1] == '"';
 	const char *tail = etag + 1 + XXH3_HEX_LEN;
-	struct xxh3 hash;
-	uint64_t parts = 0;
 
-	if (len == XXH3_HEX_LEN && etag_hex(etag, &hash)) {
-		put_fixed(out, ETAG_HEX, 1);
-		put(out, hash.b, sizeof(hash.b));
-		return;
-	}
-	if (quoted && *tail == '-')
-		parts = etag_parts(tail + 1, etag + len - 1);
-	if (quoted && (parts || len == XXH3_HEX_LEN + 2) && etag_hex(etag + 1, &hash)) {
-		put_fixed(out, parts ? ETAG_QUOTED_PARTS : ETAG_QUOTED_HEX, 1);
-		put(out, hash.b, sizeof(hash.b));
-		if (parts)
-			put_varint(out, parts);
-		return;
-	}
-	put_string(out, etag, len);
+	if (len == XXH3_HEX_LEN && etag_hex(etag, ret_hash))
+		return ETAG_HEX;
+	if (len < XXH3_HEX_LEN + 2 || etag[0] != '"' || etag[len - 1] != '"' ||
+	    !etag_hex(etag + 1, ret_hash))
+		return (unsigned int)len;
+	if (len == XXH3_HEX_LEN + 2)
+		return ETAG_QUOTED_HEX;
+	*ret_parts = *tail == '-' ? etag_parts(tail + 1, etag + len - 1) : 0;
+	return *ret_parts ? ETAG_QUOTED_PARTS : (unsigned int)len;
+}
+
+static void put_etag(struct codec_out *out, const char *etag)
+{
+	struct xxh3 hash;
+	uint64_t parts;
+	unsigned int form = etag_form(etag, &hash, &parts);
+
+	put_fixed(out, form, 1);
+	if (form < ETAG_MAX)
+		return put(out, etag, form);
+	put(out, hash.b, sizeof(hash.b));
+	if (form == ETAG_QUOTED_PARTS)
+		put_varint(out, parts);
+}
+
+/* One that has a shorter form is not written verbatim. */
+static int get_verbatim_etag(struct codec_in *in, size_t len, char etag[ETAG_MAX])
+{
+	struct xxh3 hash;
+	uint64_t parts;
+
+	if (get(in, etag, len) || memchr(etag, '\0', len))
+		return -EBADMSG;
+	etag[len] = '\0';
+	return etag_form(etag, &hash, &parts) == len ? 0 : -EBADMSG;
 }
 
 static int get_etag(struct codec_in *in, char etag[ETAG_MAX])
@@ -222,12 +240,8 @@ static int get_etag(struct codec_in *in, char etag[ETAG_MAX])
 
 	if (get_fixed(in, 1, &form))
 		return -EBADMSG;
-	if (form < ETAG_MAX) {
-		if (get(in, etag, (size_t)form) || memchr(etag, '\0', (size_t)form))
-			return -EBADMSG;
-		etag[form] = '\0';
-		return 0;
-	}
+	if (form < ETAG_MAX)
+		return get_verbatim_etag(in, (size_t)form, etag);
 	if (form > ETAG_HEX || get(in, hash.b, sizeof(hash.b)))
 		return -EBADMSG;
 	if (form == ETAG_QUOTED_PARTS && (get_varint(in, &parts) || !parts || parts > 99999))
@@ -289,6 +303,8 @@ int codec_get_xattrs(struct codec_in *in, struct record_xattr **ret_list)
 	int r;
 
 	r = get_varint(in, &count);
+	if (r == 0 && count == 0)
+		r = -EBADMSG;
 	for (; r == 0 && count; count--) {
 		r = get_xattr(in, last, end);
 		if (r)

@@ -277,7 +277,7 @@ static int finish_expiry(struct parse *p)
 		rec->expires_at = p->ttl_s;
 		if ((rec->known & REC_CREATED) && p->ttl_s > created_s)
 			rec->ttl = p->ttl_s - created_s;
-	} else if (rec->known & REC_CREATED) {
+	} else if ((rec->known & REC_CREATED) && created_s + p->ttl_s > 0) {
 		rec->ttl = p->ttl_s;
 		rec->expires_at = p->ttl_s ? created_s + p->ttl_s : 0;
 	} else if (p->ttl_s) {
