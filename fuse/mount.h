@@ -13,27 +13,28 @@
 
 struct mount_args {
 	const char *mountpoint; /* absolute, resolved, an existing directory */
-	const char *source;	/* first field of the mount table: "cogfs", or what the user mounts */
-	bool foreground;	/* -f: the process that the user started; logs go to stderr */
-	bool strict;		/* an unreachable store is a failure and not a degraded mount */
-	bool over;		/* the mount point may hold files; they are hidden */
+	const char *source; /* first field of the mount table: "cogfs", or what the user mounts */
+	bool foreground;    /* -f: the process that the user started; logs go to stderr */
+	bool strict;	    /* an unreachable store is a failure and not a degraded mount */
+	bool over;	    /* the mount point may hold files; they are hidden */
 	/*
-	 * What is for the kernel and libfuse, comma-separated: "nodev,nosuid,noatime,ro,allow_other,...",
-	 * with fsname= and without subtype=; NULL: nothing. allow_other and ro stand here only where the
-	 * user wrote them; mount.allow_other and mount.read_only of the configuration hold the decision.
+	 * What is for the kernel and libfuse, comma-separated:
+	 * "nodev,nosuid,noatime,ro,allow_other,...", with fsname= and without subtype=; NULL:
+	 * nothing. allow_other and ro stand here only where the user wrote them; mount.allow_other
+	 * and mount.read_only of the configuration hold the decision.
 	 */
 	const char *fuse_opts;
-	/* The caller's, and of one thread until the call; afterwards the driver changes it at SIGHUP. */
+	/* The caller's; the driver changes it at SIGHUP. */
 	struct config *config;
-	/* What config was loaded from, to load it again at SIGHUP: the caller's, outlives the call. */
+	/* What config was loaded from, to load it again at SIGHUP; the caller's. */
 	const struct conf_load_args *reload;
 };
 
 /*
- * Mounts and serves until it is unmounted or told to end (SIGTERM, SIGINT), drains, and returns. The
- * log is set up already. When the mount answers, one zero byte goes to ready_fd, which is closed then;
- * on a failure before that nothing is written, err holds one line for people, and ready_fd is closed.
- * ready_fd -1: nobody waits.
+ * Mounts and serves until it is unmounted or told to end (SIGTERM, SIGINT), drains, and returns.
+ * The log is set up already. When the mount answers, one zero byte goes to ready_fd, which is
+ * closed then; on a failure before that nothing is written, err holds one line for people, and
+ * ready_fd is closed. ready_fd -1: nobody waits.
  *
  * 0: it was mounted, and nothing is left to drain; 1: it was mounted, and the journal holds changes
  * for the next mount; -errno: it could not be mounted, or serving ended with an error.

@@ -2,7 +2,8 @@
 /*
  * The configuration (DESIGN 6): one table of options is the source of the parser, of `cogfs config
  * show --origin`, of the -o options and of the manual. Precedence: command line > environment
- * (COGFS_SECTION_NAME) > file > default. Unknown keys are errors with file, line, column and the nearest name.
+ * (COGFS_SECTION_NAME) > file > default. Unknown keys are errors with file, line, column and the
+ * nearest name.
  */
 #ifndef MODEL_CONFIG_H
 #define MODEL_CONFIG_H
@@ -30,16 +31,16 @@ struct conf_tier {
 	enum tier_type type;
 	bool enabled;
 	bool read_only;
-	uint64_t max_size;     /* ram, disk: bytes */
-	uint64_t max_objects;  /* ram, disk: 0 = no limit */
-	uint64_t min_free;     /* disk: bytes; or */
-	double min_free_ratio; /* disk: part of the filesystem, 0 = min_free counts */
-	int64_t ttl_s;	       /* longest life of a copy there; CONF_NEVER */
+	uint64_t max_size;	 /* ram, disk: bytes */
+	uint64_t max_objects;	 /* ram, disk: 0 = no limit */
+	uint64_t min_free;	 /* disk: bytes; or */
+	double min_free_ratio;	 /* disk: part of the filesystem, 0 = min_free counts */
+	int64_t ttl_s;		 /* longest life of a copy there; CONF_NEVER */
 	enum admit_policy admit; /* ram */
-	char *path;	       /* disk, dir */
+	char *path;		 /* disk, dir */
 	/* s3 */
-	char *bucket, *prefix, *endpoint, *region, *credentials, *access_key, *secret_key, *session_token,
-		*storage_class;
+	char *bucket, *prefix, *endpoint, *region, *credentials, *access_key, *secret_key,
+		*session_token, *storage_class;
 	enum conf_auto path_style;
 	uint64_t part_size;
 };
@@ -95,7 +96,7 @@ struct config {
 	struct conf_tier *tiers;
 	struct conf_class *classes;
 	struct conf_origin *origins; /* where each value came from */
-	char **warnings;	     /* NULL-terminated, for the log or stderr; NULL: none. Library code does not log */
+	char **warnings;	     /* for the log or stderr, NULL-terminated; NULL: none */
 };
 
 /* One value from the command line, "section.name" and its text ("mount.passthrough", "off"). */
@@ -104,30 +105,32 @@ struct conf_override {
 };
 
 struct conf_load_args {
-	const char *file;   /* NULL: /etc/cogfs/cogfs.yaml if it is there, else built in. A named file must exist */
-	const char *source; /* "s3://bucket/prefix", "dir:/path" or "/path": the cold tier; NULL: as configured */
+	/* NULL: /etc/cogfs/cogfs.yaml if it is there, else built in. A named file must exist. */
+	const char *file;
+	/* "s3://bucket/prefix", "dir:/path" or "/path": the cold tier; NULL: as configured. */
+	const char *source;
 	const struct conf_override *overrides;
 	size_t n_overrides;
 };
 
 /*
- * Loads, merges and checks. Without a file the embedded default holds: ram, disk, and a dir cold tier
- * below cache_dir ("store"); not root: ${XDG_CACHE_HOME}/cogfs. max_size of the disk tier defaults to
- * min(100 GiB, half of its filesystem); half of what is free would shrink at each mount while the cache
- * fills. Of each type one tier may be enabled, one store, and one that holds bodies must be. A tier that is
- * reached by name in overrides is "tiers.NAME.option", or "ram.", "disk.", "store.option".
- * -EINVAL with "file:line:col: text" in err.
+ * Loads, merges and checks. Without a file the embedded default holds: ram, disk, and a dir cold
+ * tier below cache_dir ("store"); not root: ${XDG_CACHE_HOME}/cogfs. max_size of the disk tier
+ * defaults to min(100 GiB, half of its filesystem); half of what is free would shrink at each mount
+ * while the cache fills. Of each type one tier may be enabled, one store, and one that holds bodies
+ * must be. A tier that is reached by name in overrides is "tiers.NAME.option", or "ram.", "disk.",
+ * "store.option". -EINVAL with "file:line:col: text" in err.
  */
 int config_load(const struct conf_load_args *args, struct config **ret_config, struct err *err);
 void config_free(struct config *config); /* accepts NULL; wipes secrets */
 
-/* Writes the effective configuration as YAML, secrets as "***"; origin: with "# from ..." behind each value. */
+/* The effective configuration as YAML, secrets as "***"; origin: "# from ..." behind each value. */
 int config_print(const struct config *config, FILE *out, bool origin);
 
 /* Writes a commented file to start from: every option with its default and what it does. */
 int config_print_template(FILE *out);
 
-/* Parses sizes ("10GiB", "2GB", "512MiB", plain bytes; GB = 10^9) and durations ("7d", "60s", "250ms", "never"). */
+/* Sizes: "10GiB", "512MiB", "2GB" (10^9), plain bytes. Durations: "7d", "60s", "250ms", "never". */
 int conf_parse_size(const char *text, uint64_t *ret_bytes);
 int conf_parse_duration_ms(const char *text, int64_t *ret_ms); /* "never": CONF_NEVER */
 
@@ -136,8 +139,9 @@ const struct conf_tier *config_tier(const struct config *config, enum tier_type 
 
 /*
  * What SIGHUP changes while mounted: log.*, mount.list_ttl, negative_ttl, write.upload_delay,
- * max_dirty, drain_deadline, deadlines.*, sizes of tiers. Lists in err the names that differ and wait
- * for the next mount. Both configurations stay the caller's; live is changed. Returns how many wait.
+ * max_dirty, drain_deadline, deadlines.*, sizes of tiers. Lists in err the names that differ and
+ * wait for the next mount. Both configurations stay the caller's; live is changed. Returns how many
+ * wait.
  */
 int config_apply_live(struct config *live, const struct config *fresh, struct err *err);
 

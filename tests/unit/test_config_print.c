@@ -114,7 +114,7 @@ static void test_template_loads(void **state)
 	config_free(c);
 }
 
-/* Uncommented, its sections are good too: every default that it shows is one that may be written. */
+/* Uncommented, its sections are good too: each default that it shows may be written. */
 static void test_template_uncommented(void **state)
 {
 	CLEANUP_FREE char *text = template_text(), *plain = calloc(1, strlen(text) + 1);

@@ -102,9 +102,8 @@ static void print_configuration(FILE *out)
 static void print_files(FILE *out)
 {
 	roff_heading(out, "FILES");
-	roff_row(
-		out,
-		"/etc/cogfs/cogfs.yaml", "the configuration; for a user who is not root, ~/.config/cogfs/cogfs.yaml comes first");
+	roff_row(out, "/etc/cogfs/cogfs.yaml, ~/.config/cogfs/cogfs.yaml",
+		 "the configuration; the second for a user who is not root, and before the first");
 	roff_row(out, "/var/lib/cogfs", "cache directory: journal, staging, disk tier");
 	roff_row(out, "DIR/.cogfs/",
 		 "control directory of a mount: stats.json, metrics, errors, control");
