@@ -3,7 +3,7 @@
 #include "model/key.h"
 
 #include <errno.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 int key_part_check(const char *name, size_t len, bool at_root)
@@ -47,16 +47,7 @@ bool key_below(const char *key, const char *dir)
 
 char *key_join(const char *dir, const char *name)
 {
-	size_t dir_len = strlen(dir), name_len = strlen(name), at = 0;
-	char *key = malloc(dir_len + 1 + name_len + 1);
+	char *key;
 
-	if (!key)
-		return NULL;
-	if (dir_len) {
-		memcpy(key, dir, dir_len);
-		key[dir_len] = '/';
-		at = dir_len + 1;
-	}
-	memcpy(key + at, name, name_len + 1);
-	return key;
+	return asprintf(&key, "%s%s%s", dir, dir[0] ? "/" : "", name) < 0 ? NULL : key;
 }

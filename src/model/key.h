@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define KEY_MAX 1024	  /* bytes: S3's limit for a whole key */
-#define KEY_PART_MAX 255  /* bytes: NAME_MAX */
+#define KEY_MAX 1024	 /* bytes: S3's limit for a whole key */
+#define KEY_PART_MAX 255 /* bytes: NAME_MAX */
 #define CONTROL_DIR ".cogfs"
 
 /*

@@ -68,7 +68,10 @@ int record_copy(struct record *dst, const struct record *src); /* dst is initial
 
 /* --- user xattrs; name without "user." --- */
 const struct record_xattr *record_user_get(const struct record *rec, const char *name);
-/* flags: XATTR_CREATE, XATTR_REPLACE. -EEXIST, -ENODATA, -E2BIG (store metadata would exceed META_MAX), -ENOMEM. */
+/*
+ * flags: XATTR_CREATE, XATTR_REPLACE. -EEXIST, -ENODATA, -E2BIG (store metadata would exceed
+ * META_MAX), -ENOMEM.
+ */
 int record_user_set(struct record *rec, const char *name, const void *value, size_t len, int flags);
 int record_user_remove(struct record *rec, const char *name); /* -ENODATA */
 
@@ -76,12 +79,15 @@ int record_user_remove(struct record *rec, const char *name); /* -ENODATA */
 #define RECORD_XATTR "user.cogfs"
 /*
  * "user.cogfs" holds a binary head of at most 60 bytes (ext4 keeps it in the inode: measured in
- * DESIGN 5), the rest, where there is any, is in "user.cogfs.x" or
- * "user.cogfs.y" (the head says which, so that a crash leaves the old record or the new one). Size is the
- * file's own, and so is mtime where the record does not say otherwise.
+ * DESIGN 5); the rest, where there is any, is in "user.cogfs.x" or "user.cogfs.y" (the head says
+ * which, so that a crash leaves the old record or the new one). Size is the file's own, and so is
+ * mtime where the record does not say otherwise.
  */
 int record_to_fd(const struct record *rec, int fd);
-/* -ENODATA where the file has no record, -EBADMSG where it is corrupt. Fills size and mtime from fstat. */
+/*
+ * -ENODATA where the file has no record, -EBADMSG where it is corrupt. Fills size and mtime from
+ * fstat.
+ */
 int record_from_fd(struct record *rec, int fd);
 
 /* --- encoding 2: user metadata of a store --- */
@@ -102,17 +108,19 @@ int meta_list_add(struct meta_list *list, const char *name, const char *value);
 const char *meta_list_get(const struct meta_list *list, const char *name); /* NULL: absent */
 
 /*
- * Names: mode, uid, gid, mtime (as s3fs and rclone write them), created_at (ISO 8601, Z), expires_at,
- * ttl (both seconds), xxh3, format, cache_key, symlink, and user xattrs whose name is [a-z0-9_-]{1,64}, not
- * reserved, and whose value is printable ASCII (percent-encoded); all others go into "cogfs_x".
- * -E2BIG above META_MAX: only a long symlink or a foreign record can be, record_user_set refuses first.
+ * Names: mode, uid, gid, mtime (as s3fs and rclone write them), created_at (ISO 8601, Z),
+ * expires_at, ttl (both seconds), xxh3, format, cache_key, symlink, and user xattrs whose name is
+ * [a-z0-9_-]{1,64}, not reserved, and whose value is printable ASCII (percent-encoded); all others
+ * go into "cogfs_x". -E2BIG above META_MAX: only a long symlink or a foreign record can be,
+ * record_user_set refuses first.
  */
 int record_to_meta(const struct record *rec, struct meta_list *ret_list);
 /*
  * Takes what it understands, keeps unknown names as user xattrs, ignores malformed values (they
  * become user xattrs too): a foreign object must never be unreadable. An integer ttl above 10^9 is
- * seed 002's absolute expiry. Does not touch size, etag, nor mtime where there is none. The list is taken
- * for the whole metadata: REC_EXPIRES and REC_USER are known afterwards. Fails with -ENOMEM only.
+ * seed 002's absolute expiry. Does not touch size, etag, nor mtime where there is none. The list is
+ * taken for the whole metadata: REC_EXPIRES and REC_USER are known afterwards. Fails with -ENOMEM
+ * only.
  */
 int record_from_meta(struct record *rec, const struct meta_list *list);
 

@@ -36,7 +36,7 @@ enum record_field {
 	FIELD_SIZE,	 /* varint */
 	FIELD_CACHE_KEY, /* string */
 	FIELD_SYMLINK,	 /* string */
-	FIELD_XATTRS,	 /* varint count, not 0; each a string name and a string value, names ascending */
+	FIELD_XATTRS,	 /* varint count, not 0; then string name, string value; names ascending */
 	FIELD_USER,	 /* nothing: REC_USER is known, also where there is no xattr */
 	FIELD_COUNT,
 };

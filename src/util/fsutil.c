@@ -181,7 +181,7 @@ static int with_parents(pair_fn *fn, int from_dirfd, const char *from, int to_di
 	int r = -ENOENT;
 
 	for (int i = 0; i < RACE_TRIES && r == -ENOENT; i++) {
-		const char *from_base, *to_base;
+		const char *from_base, *to_base = NULL;
 		struct stat st;
 		CLEANUP_CLOSE int from_parent = fs_open_parent(from_dirfd, from, false, &from_base);
 		CLEANUP_CLOSE int to_parent = -1;

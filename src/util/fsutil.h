@@ -14,20 +14,30 @@
 #include <sys/types.h>
 
 /*
- * A descriptor (O_RDONLY) of the root directory at path, as the configuration names it: links in it are followed. Where
- * it is missing it is made with mode, and what is missing above it with 0755. -ENOTDIR, -EACCES, ...
+ * A descriptor (O_RDONLY) of the root directory at path, as the configuration names it: links in it
+ * are followed. Where it is missing it is made with mode, and what is missing above it with 0755.
+ * -ENOTDIR, -EACCES, ...
  */
 int fs_open_root(const char *path, mode_t mode);
-/* A descriptor (O_CLOEXEC is added), or -errno. "" is dirfd itself. ELOOP and EXDEV mean that something planted a link. */
+/*
+ * A descriptor (O_CLOEXEC is added), or -errno. "" is dirfd itself. ELOOP and EXDEV mean that
+ * something planted a link.
+ */
 int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode);
-/* A descriptor of the directory that holds path's last part; *ret_base points into path. make: mkdir -p (0700). */
+/*
+ * A descriptor of the directory that holds path's last part; *ret_base points into path. make:
+ * mkdir -p (0700).
+ */
 int fs_open_parent(int dirfd, const char *path, bool make, const char **ret_base);
 int fs_stat_beneath(int dirfd, const char *path, struct stat *ret);
 int fs_mkdirs(int dirfd, const char *path, mode_t mode);
 int fs_unlink_beneath(int dirfd, const char *path);
 /* Removes the directories above path (not dirfd itself) as long as they are empty. Never fails. */
 void fs_prune_parents(int dirfd, const char *path);
-/* rename(2) / link(2) with both parents resolved beneath and made where missing; link replaces an existing target. */
+/*
+ * rename(2) / link(2) with both parents resolved beneath and made where missing; link replaces an
+ * existing target.
+ */
 int fs_rename_beneath(int from_dirfd, const char *from, int to_dirfd, const char *to);
 int fs_link_beneath(int from_dirfd, const char *from, int to_dirfd, const char *to);
 
@@ -53,6 +63,7 @@ int fs_copy_fd(int from_fd, int to_fd, uint64_t size, bool *ret_cloned);
 /* The file's whole contents, NUL-terminated (not counted), malloc'ed; -EFBIG above max. */
 int fs_read_file(int dirfd, const char *path, size_t max, char **ret_buf, size_t *ret_len);
 /* Writes tmp + rename; sync: fsync of the file and of its directory. */
-int fs_write_file_atomic(int dirfd, const char *path, const void *buf, size_t len, mode_t mode, bool sync);
+int fs_write_file_atomic(int dirfd, const char *path, const void *buf, size_t len, mode_t mode,
+			 bool sync);
 
 #endif

@@ -3,11 +3,14 @@
 #ifndef UTIL_HASH_H
 #define UTIL_HASH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdbool.h>
 
-/* Canonical (big-endian) XXH3-128. All zero means "not known": the real hash is never all zero in practice. */
+/*
+ * Canonical (big-endian) XXH3-128. All zero means "not known": the real hash is never all zero in
+ * practice.
+ */
 struct xxh3 {
 	uint8_t b[16];
 };

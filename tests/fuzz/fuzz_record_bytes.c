@@ -34,7 +34,7 @@ static void decode(const uint8_t *data, size_t size)
 	record_release(&rec);
 }
 
-/* The layout is in model/record_internal.h: version, two bytes of check, then what they are about. */
+/* The layout is in model/record_internal.h: version, two bytes of check, then what is checked. */
 static void decode_with_check(const uint8_t *data, size_t size)
 {
 	uint8_t *copy = malloc(size);

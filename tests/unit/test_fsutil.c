@@ -173,7 +173,7 @@ static void test_parents(void **state)
 	assert_int_equal(fs_open_parent(f->root, "", true, &base), -EINVAL);
 }
 
-/* Empty directories go with the last name below them; the first one that holds something stops it. */
+/* Empty directories go with the last name below them, up to the first that holds something. */
 static void test_prune(void **state)
 {
 	struct fixture *f = *state;

@@ -352,7 +352,7 @@ static void test_relative_ttl(void **state)
 	record_release(&rec);
 }
 
-/* A link has its target; s3fs's, whose target is in the bytes, is shown as the file that holds it. */
+/* A link has its target; s3fs's, which keeps it in the bytes, is shown as the file of them. */
 static void test_symlinks(void **state)
 {
 	struct record rec;

@@ -15,7 +15,7 @@
 #include "model/record.h"
 #include "random_record.h"
 
-/* An xattr comes back as the bytes that it was set to, NUL included, and a second set replaces it. */
+/* An xattr comes back as the bytes that it was set to, NUL included; a second set replaces it. */
 static void test_set_and_get(void **state)
 {
 	const struct record_xattr *x;
@@ -97,7 +97,7 @@ static void test_too_big(void **state)
 	record_release(&rec);
 }
 
-/* Whatever was accepted, the whole record fits a store: with our own fields at their longest, too. */
+/* What was accepted fits a store with the whole record, our own fields at their longest. */
 static void test_accepted_means_storable(void **state)
 {
 	struct meta_list list;
