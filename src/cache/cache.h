@@ -59,6 +59,8 @@ struct cache_wait {
 	struct list on_flight; /* whoever will wake it */
 	struct list on_clock;  /* waits ordered by deadline */
 	int state;
+	bool cold;   /* an open that had to bring bytes from a store */
+	bool synced; /* an fsync that is done */
 };
 
 void cache_wait_init(struct cache_wait *w, void (*done)(struct cache_wait *w, int err));

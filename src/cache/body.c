@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Local bodies: where an object's bytes are while it is resident, how they come, go and move.
+ *
+ * A key is turned into a path without the lock being held while the file is opened; cache.moves and obj.body_gen tell
+ * afterwards whether the file that was opened is the object's.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "cache/internal.h"
+#include "util/fsutil.h"
+
+struct local *body_tier(struct cache *c)
+{
+	return c->disk ? c->disk : c->ram;
+}
+
+static struct body *body_of(struct cache *c, struct obj *o, const struct local *l)
+{
+	return l == c->disk ? &o->disk : &o->ram;
+}
+
+static uint32_t body_flag(struct cache *c, const struct local *l)
+{
+	return l == c->disk ? OBJ_RES_DISK : OBJ_RES_RAM;
+}
+
+void body_added(struct cache *c, struct obj *o, struct local *l, uint64_t cost)
+{
+	struct body *b = body_of(c, o, l);
+
+	o->flags |= body_flag(c, l);
+	o->body_gen++;
+	b->cost = cost;
+	list_del(&b->lru);
+	list_add_tail(l == c->disk ? &c->lru_disk : &c->lru_ram, &b->lru);
+}
+
+void body_gone(struct cache *c, struct obj *o, struct local *l)
+{
+	struct body *b;
+
+	if (!l)
+		return;
+	b = body_of(c, o, l);
+	if (o->flags & body_flag(c, l)) {
+		o->flags &= ~(body_flag(c, l) | OBJ_SUSPECT);
+		o->body_gen++;
+		local_unreserve(l, b->cost, true);
+		b->cost = 0;
+	}
+	list_del(&b->lru);
+}
+
+static bool body_is_open(struct cache *c, struct obj *o, const struct local *l)
+{
+	list_for_each(it, &o->files) {
+		struct cfile *f = list_entry(it, struct cfile, on_obj);
+
+		if (f->slot->kind == CFILE_BODY && f->slot->tier == (uint32_t)l->kind)
+			return true;
+	}
+	(void)c;
+	return false;
+}
+
+unsigned int body_retire(struct cache *c, struct obj *o)
+{
+	struct local *tiers[2] = {c->disk, c->ram};
+	unsigned int todo = 0;
+
+	for (int i = 0; i < 2; i++) {
+		struct local *l = tiers[i];
+
+		if (!l || !(o->flags & body_flag(c, l)))
+			continue;
+		todo |= RETIRED_DISK << i;
+		if (body_is_open(c, o, l)) {
+			todo |= RETIRED_DISK_OPEN << i;
+			local_adjust(l, (int64_t)body_of(c, o, l)->cost); /* stays charged until the last close */
+		}
+		body_gone(c, o, l);
+	}
+	return todo;
+}
+
+/* Those who have the body open keep it under a name of its own, for a restart; the last one unreserves it. */
+static void body_displace(struct cache *c, struct obj *o, struct local *l, const char *key)
+{
+	uint64_t id;
+
+	{
+		SCOPE_LOCK(&c->lock);
+		id = id_next(c);
+	}
+	if (local_body_displace(l, key, l->open_fd, id))
+		return;
+	SCOPE_LOCK(&c->lock);
+	list_for_each(it, &o->files) {
+		struct cfile *f = list_entry(it, struct cfile, on_obj);
+
+		if (f->slot->kind != CFILE_BODY || f->slot->tier != (uint32_t)l->kind)
+			continue;
+		f->slot->id = id;
+		f->slot->kind = CFILE_OPEN_ID;
+	}
+}
+
+void body_remove(struct cache *c, struct obj *o, const char *key, unsigned int todo)
+{
+	struct local *tiers[2] = {c->disk, c->ram};
+
+	for (int i = 0; i < 2; i++) {
+		if (todo & RETIRED_DISK_OPEN << i)
+			body_displace(c, o, tiers[i], key);
+		else if (todo & RETIRED_DISK << i)
+			local_body_unlink(tiers[i], key);
+	}
+}
+
+void body_drop(struct cache *c, struct obj *o)
+{
+	CLEANUP_FREE char *key = NULL;
+	unsigned int todo;
+
+	{
+		SCOPE_LOCK(&c->lock);
+		key = obj_key_locked(o);
+		todo = key ? body_retire(c, o) : 0;
+	}
+	if (todo)
+		body_remove(c, o, key, todo);
+}
+
+void body_release_open_id(struct cache *c, struct cfile *f)
+{
+	struct local *l = f->slot->tier == LOCAL_RAM ? c->ram : c->disk;
+	uint64_t cost;
+
+	if (f->slot->kind != CFILE_OPEN_ID || !l)
+		return;
+	{
+		SCOPE_LOCK(&c->lock);
+		list_for_each(it, &f->obj->files) {
+			struct cfile *other = list_entry(it, struct cfile, on_obj);
+
+			if (other != f && other->slot->kind == CFILE_OPEN_ID && other->slot->id == f->slot->id)
+				return;
+		}
+	}
+	cost = f->fd >= 0 ? local_cost(f->fd) : 0;
+	local_unlink_id(l->open_fd, f->slot->id);
+	local_adjust(l, -(int64_t)cost);
+}
+
+int body_open(struct cache *c, struct obj *o, struct local **ret_tier)
+{
+	for (int tries = 0; tries < 100; tries++) {
+		CLEANUP_FREE char *key = NULL;
+		struct local *l;
+		uint64_t moves;
+		uint32_t gen;
+		int fd;
+
+		{
+			SCOPE_LOCK(&c->lock);
+			if (!(o->flags & (OBJ_RES_DISK | OBJ_RES_RAM)))
+				return -ENOENT;
+			l = o->flags & OBJ_RES_RAM ? c->ram : c->disk;
+			key = obj_key_locked(o);
+			moves = c->moves;
+			gen = o->body_gen;
+		}
+		if (!key)
+			return -ENOMEM;
+		fd = local_body_open(l, key, O_RDONLY);
+		SCOPE_LOCK(&c->lock);
+		if (moves == c->moves && gen == o->body_gen) {
+			if (fd == -ENOENT || fd == -EISDIR)
+				body_gone(c, o, l); /* somebody cleared the cache directory by hand */
+			*ret_tier = l;
+			return fd;
+		}
+		if (fd >= 0)
+			close(fd);
+	}
+	return -EBUSY;
+}
+
+/* A directory of the mirror: implied by what lies below it, or made by mkdir (then it has a record). Lock held. */
+static int probe_dir(struct cache *c, struct obj *o, int fd)
+{
+	struct record rec;
+	int r;
+
+	record_init(&rec);
+	r = obj_become_dir(c, o);
+	if (!r && !record_from_fd(&rec, fd)) {
+		rec.known &= ~(REC_SIZE | REC_ETAG);
+		r = obj_set_record(o, &rec);
+		o->flags |= OBJ_OWN_DIR;
+	}
+	record_release(&rec);
+	if (!r)
+		obj_set_exist(o, EX_PRESENT);
+	return r;
+}
+
+static int64_t ctime_ns(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) ? INT64_MAX : st.st_ctim.tv_sec * NSEC_PER_SEC + st.st_ctim.tv_nsec;
+}
+
+/* A file of the mirror. One without a record is no object: a crash fell between its bytes and its name. Lock held. */
+static int probe_file(struct cache *c, struct obj *o, struct local *l, int fd)
+{
+	struct record rec;
+	int r;
+
+	record_init(&rec);
+	r = record_from_fd(&rec, fd);
+	if (!r)
+		r = obj_set_record(o, &rec);
+	record_release(&rec);
+	if (r)
+		return r;
+	obj_set_exist(o, EX_PRESENT);
+	o->checked_ns = 0;
+	body_added(c, o, l, local_cost(fd));
+	if (l == c->disk) {
+		c->scan_found_bytes += o->disk.cost;
+		c->scan_found_objects++;
+	} else {
+		local_adjust(l, (int64_t)o->ram.cost);
+		atomic_fetch_add(&l->objects, 1);
+	}
+	if (c->crashed && ctime_ns(fd) > c->last.synced_ns)
+		o->flags |= OBJ_SUSPECT;
+	return 0;
+}
+
+static int probe_in(struct cache *c, struct obj *o, struct local *l, const char *key)
+{
+	CLEANUP_CLOSE int fd = fs_open_beneath(l->objects_fd, key, O_RDONLY | O_NONBLOCK | O_NOFOLLOW, 0);
+	struct stat st;
+	int r;
+
+	if (fd < 0)
+		return -ENOENT;
+	if (fstat(fd, &st))
+		return -errno;
+	SCOPE_LOCK(&c->lock);
+	if (o->flags & OBJ_PROBED || o->exist != EX_UNKNOWN)
+		return 0; /* somebody else was here first */
+	if (S_ISDIR(st.st_mode))
+		r = probe_dir(c, o, fd);
+	else if (S_ISREG(st.st_mode))
+		r = probe_file(c, o, l, fd);
+	else
+		r = -ENOENT;
+	if (r == -ENODATA || r == -EBADMSG) {
+		local_body_unlink(l, key);
+		return -ENOENT;
+	}
+	return r;
+}
+
+int body_probe(struct cache *c, struct obj *o)
+{
+	CLEANUP_FREE char *key = NULL;
+	int r = -ENOENT;
+
+	{
+		SCOPE_LOCK(&c->lock);
+		if (o->flags & OBJ_PROBED)
+			return 0;
+		key = obj_key_locked(o);
+	}
+	if (!key)
+		return -ENOMEM;
+	if (c->disk)
+		r = probe_in(c, o, c->disk, key);
+	if (r && c->ram)
+		r = probe_in(c, o, c->ram, key);
+	SCOPE_LOCK(&c->lock);
+	o->flags |= OBJ_PROBED;
+	return r;
+}
+
+bool body_verify(struct cache *c, struct obj *o, int fd)
+{
+	struct xxh3 want, got;
+	uint64_t size;
+
+	{
+		SCOPE_LOCK(&c->lock);
+		want = o->xxh3;
+		size = o->size;
+	}
+	if (!xxh3_known(&want))
+		return ctime_ns(fd) <= c->last.synced_ns;
+	return !xxh3_of_fd(fd, size, &got) && xxh3_equal(&want, &got);
+}
+
+int body_store_record(struct cache *c, struct obj *o)
+{
+	CLEANUP_CLOSE int fd = -1;
+	CLEANUP_FREE char *key = NULL;
+	struct local *l;
+	struct record rec;
+	int r;
+
+	record_init(&rec);
+	{
+		SCOPE_LOCK(&c->lock);
+		if (obj_is_dir(o) || S_ISLNK(o->mode)) {
+			key = obj_key_locked(o);
+			l = body_tier(c);
+		}
+		r = obj_to_record(o, &rec);
+	}
+	if (key && !r && S_ISDIR(rec.mode))
+		r = local_dir_make(l, key, &rec);
+	if (!key && !r) {
+		fd = body_open(c, o, &l);
+		if (fd >= 0)
+			r = record_to_fd(&rec, fd);
+	}
+	record_release(&rec);
+	return r;
+}

@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Commit: what was written becomes a journal entry at each flush, and an object at the last close.
+ *
+ * The last close, step by step, and what kill -9 leaves after each:
+ *	1 the entry says what the file is now (HELD)	recovery publishes it, as from here
+ *	2 the record is in the file's xattrs		the same
+ *	3 objects/<key> is a link to staging/<id>	the same: the link is made again
+ *	4 the entry is released				the object is there, dirty; the drainer goes on
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cache/internal.h"
+#include "util/fsutil.h"
+
+int append_change(struct cache *c, struct jent *change, bool hold, uint64_t *ret_seq)
+{
+	uint64_t seq;
+	int r = journal_append(c->journal, change, hold, &seq);
+
+	if (r)
+		cache_note_error(c, change->key, r, "journal");
+	else if (ret_seq)
+		*ret_seq = seq;
+	return r;
+}
+
+/* --- flush --- */
+
+/* The record of the file as it is. Lock held */
+static int session_record(struct obj *o, struct record *ret)
+{
+	struct wsession *wr = o->wr;
+	struct stat st;
+	int r = obj_to_record(o, ret);
+
+	if (r || fstat(wr->fd, &st))
+		return r ? r : -errno;
+	ret->size = st.st_size;
+	if (wr->dirtied)
+		ret->mtime_ns = st.st_mtim.tv_sec * NSEC_PER_SEC + st.st_mtim.tv_nsec;
+	ret->etag[0] = '\0';
+	ret->xxh3 = (struct xxh3){{0}};
+	ret->known = (ret->known | REC_SIZE | REC_MTIME | REC_MODE | REC_OWNER | REC_USER) & ~(REC_ETAG | REC_XXH3);
+	return 0;
+}
+
+/* A second name for the bytes, which goes when they are uploaded, while the writer keeps the first. */
+static int second_name(struct cache *c, uint64_t id, uint64_t *ret_id)
+{
+	char from[LOCAL_ID_LEN + 1], to[LOCAL_ID_LEN + 1];
+
+	{
+		SCOPE_LOCK(&c->lock);
+		*ret_id = id_next(c);
+	}
+	local_id_name(id, from);
+	local_id_name(*ret_id, to);
+	return linkat(c->staging_fd, from, c->staging_fd, to, 0) ? -errno : 0;
+}
+
+/* What sessions hold beyond the journal; the journal counts it from here on. Lock held */
+static void session_counted(struct cache *c, struct wsession *wr)
+{
+	uint64_t more = wr->reserved < c->written ? wr->reserved : c->written;
+
+	c->written -= more;
+}
+
+static int note_change(struct cache *c, struct obj *o, struct jent *change)
+{
+	SCOPE_LOCK(&c->lock);
+	int r = session_record(o, &change->rec);
+
+	if (r)
+		return r;
+	if (o->flags & OBJ_ORPHAN)
+		return -ENOENT; /* nobody can ever see it again */
+	change->key = obj_key_locked(o);
+	change->size = change->rec.size;
+	change->base = o->wr->base;
+	change->staging_id = o->wr->id;
+	o->wr->changed = false;
+	session_look(o->wr);
+	session_counted(c, o->wr);
+	return change->key ? 0 : -ENOMEM;
+}
+
+int session_note(struct cache *c, struct obj *o, bool hold)
+{
+	struct jent change = {.op = J_PUT};
+	uint64_t seq = 0;
+	int r;
+
+	record_init(&change.rec);
+	r = note_change(c, o, &change);
+	if (!r && !hold)
+		r = second_name(c, o->wr->id, &change.staging_id);
+	if (!r)
+		r = append_change(c, &change, hold, &seq);
+	{
+		SCOPE_LOCK(&c->lock);
+		if (r && r != -ENOENT)
+			o->wr->changed = true;
+		else if (!r)
+			o->wr->put_seq = seq;
+	}
+	jent_release(&change);
+	return r == -ENOENT ? 0 : r;
+}
+
+/* --- the last close --- */
+
+static struct xxh3 session_hash(struct wsession *wr, uint64_t size)
+{
+	struct xxh3 h = {{0}};
+
+	if (wr->hash && wr->hash_off == size)
+		return xxh3_stream_digest(wr->hash);
+	if (xxh3_of_fd(wr->fd, size, &h))
+		h = (struct xxh3){{0}};
+	return h;
+}
+
+/* The session leaves the object; its room goes where keep says. Lock held */
+static void session_close(struct cache *c, struct obj *o, bool keep_room)
+{
+	struct wsession *wr = o->wr;
+
+	if (!keep_room)
+		local_adjust_if(c->disk, -(int64_t)wr->reserved);
+	session_counted(c, wr);
+	session_free(c, o);
+}
+
+static void finish(struct cache *c, struct obj *o)
+{
+	struct list out;
+
+	list_init(&out);
+	{
+		SCOPE_LOCK(&c->lock);
+		o->flags &= ~OBJ_BUSY;
+		obj_flight_end(c, o, &out);
+	}
+	wake_all(&out, 0);
+	room_freed(c);
+}
+
+/* Readers of the written file read the object's body from now on. Lock held */
+static void readers_to_body(struct obj *o)
+{
+	list_for_each(it, &o->files) {
+		struct cfile *f = list_entry(it, struct cfile, on_obj);
+
+		if (f->slot->kind != CFILE_WRITE || f->writer)
+			continue;
+		f->slot->tier = LOCAL_DISK;
+		f->slot->kind = CFILE_BODY;
+	}
+}
+
+static void adopt_record(struct cache *c, struct obj *o, const struct record *rec)
+{
+	SCOPE_LOCK(&c->lock);
+	(void)obj_set_record(o, rec);
+	o->size = rec->size;
+	o->mtime_ns = rec->mtime_ns;
+	o->xxh3 = rec->xxh3;
+	o->known |= REC_SIZE | REC_MTIME;
+	if (xxh3_known(&rec->xxh3))
+		o->known |= REC_XXH3;
+	else
+		o->known &= ~REC_XXH3;
+}
+
+/* objects/<key> becomes the file; with a store, staging/<id> stays until it is drained. ns held */
+static int place_body(struct cache *c, struct obj *o, const struct record *rec, bool link)
+{
+	CLEANUP_FREE char *key = obj_key(c, o);
+	int r;
+
+	if (!key)
+		return -ENOMEM;
+	if (!c->disk)
+		return 0; /* read from staging until drained, then filled anew */
+	r = local_body_publish(c->disk, c->staging_fd, o->wr->id, key, rec, link);
+	if (r)
+		return r;
+	SCOPE_LOCK(&c->lock);
+	uint64_t cost = local_cost(o->wr->fd);
+
+	local_adjust(c->disk, (int64_t)cost - (int64_t)o->wr->reserved - (int64_t)o->wr->old_cost);
+	atomic_fetch_add(&c->disk->objects, 1);
+	o->wr->reserved = o->wr->old_cost = 0;
+	body_added(c, o, c->disk, cost);
+	readers_to_body(o);
+	return 0;
+}
+
+/* Nothing was changed: the body goes back to where it was. */
+static void put_back(struct cache *c, struct obj *o)
+{
+	struct record rec;
+	uint64_t seq = o->wr->put_seq;
+	int r;
+
+	record_init(&rec);
+	SCOPE_LOCK(&c->ns);
+	{
+		SCOPE_LOCK(&c->lock);
+		r = obj_to_record(o, &rec);
+	}
+	if (!r)
+		r = place_body(c, o, &rec, false);
+	if (!r && seq)
+		(void)journal_drop(c->journal, seq, false);
+	record_release(&rec);
+	SCOPE_LOCK(&c->lock);
+	if (r)
+		local_unlink_id(c->staging_fd, o->wr->id); /* the store has it */
+	if (o->exist == EX_LOCAL && o->wr->base.cond == TIER_IF_MATCH)
+		obj_set_exist(o, EX_PRESENT);
+	session_close(c, o, true);
+}
+
+/* The writing never happened: killed, or its name is gone. */
+static void discard(struct cache *c, struct obj *o)
+{
+	uint64_t seq = o->wr->put_seq;
+	bool created, orphan;
+
+	SCOPE_LOCK(&c->ns);
+	if (seq)
+		(void)journal_drop(c->journal, seq, true);
+	SCOPE_LOCK(&c->lock);
+	orphan = o->flags & OBJ_ORPHAN;
+	created = o->wr->created;
+	local_unlink_id(c->staging_fd, o->wr->id);
+	if (o->wr->old_cost && !orphan) {
+		atomic_fetch_add(&c->disk->objects, 1); /* the old body was charged all along */
+		body_added(c, o, c->disk, o->wr->old_cost);
+	} else if (o->wr->old_cost) {
+		local_adjust_if(c->disk, -(int64_t)o->wr->old_cost);
+	}
+	if (!orphan)
+		obj_set_exist(o, created ? EX_ABSENT : o->flags & OBJ_RES_DISK || o->etag ? EX_PRESENT : EX_ABSENT);
+	o->checked_ns = 0;
+	session_close(c, o, false);
+}
+
+static int publish_commit(struct cache *c, struct obj *o, struct record *rec)
+{
+	int r = 0;
+
+	if (o->wr->changed || !o->wr->put_seq)
+		r = session_note(c, o, true);
+	if (r)
+		return r;
+	r = place_body(c, o, rec, has_store(c));
+	if (r && r != -ENOSPC && r != -EXDEV)
+		return r;
+	if (has_store(c))
+		r = journal_release(c->journal, o->wr->put_seq, rec);
+	else
+		r = journal_drop(c->journal, o->wr->put_seq, false);
+	return r == -ENOENT ? 0 : r; /* write: through: it is there already */
+}
+
+static void publish_change(struct cache *c, struct obj *o)
+{
+	struct record rec;
+	int r;
+
+	record_init(&rec);
+	{
+		SCOPE_LOCK(&c->lock);
+		r = session_record(o, &rec);
+	}
+	if (!r) {
+		rec.xxh3 = session_hash(o->wr, rec.size);
+		rec.known |= xxh3_known(&rec.xxh3) ? REC_XXH3 : 0;
+		adopt_record(c, o, &rec);
+		SCOPE_LOCK(&c->ns);
+		r = publish_commit(c, o, &rec);
+	}
+	count_one(c->counters, COUNTER_sets);
+	record_release(&rec);
+	SCOPE_LOCK(&c->lock);
+	if (r)
+		o->wr->put_seq = 0; /* said in the error list by whoever failed; the journal has the last flush */
+	if (!has_store(c))
+		obj_set_exist(o, EX_PRESENT);
+	session_close(c, o, true);
+}
+
+void session_publish(struct cache *c, struct obj *o)
+{
+	struct wsession *wr = o->wr;
+	bool gone, changed;
+
+	{
+		SCOPE_LOCK(&c->lock);
+		gone = o->flags & OBJ_ORPHAN || wr->killed;
+		changed = wr->dirtied || wr->created;
+	}
+	if (gone)
+		discard(c, o);
+	else if (changed)
+		publish_change(c, o);
+	else
+		put_back(c, o);
+	finish(c, o);
+}
+
+/* --- what the drainer tells --- */
+
+static void drained_put(struct cache *c, struct obj *o, const struct jent *e, const char *etag)
+{
+	struct jent newer;
+	bool clean = journal_find(c->journal, e->op == J_RENAME ? e->to : e->key, &newer);
+
+	if (!clean)
+		jent_release(&newer);
+	{
+		SCOPE_LOCK(&c->lock);
+		if (etag && *etag)
+			(void)obj_set_etag(o, etag);
+		if (o->wr && etag && *etag) {
+			o->wr->base.cond = TIER_IF_MATCH;
+			snprintf(o->wr->base.etag, sizeof(o->wr->base.etag), "%s", etag);
+		}
+		if (!clean || o->wr || o->exist != EX_LOCAL)
+			return;
+		o->known |= REC_ETAG;
+		obj_set_exist(o, EX_PRESENT);
+		o->checked_ns = clock_mono(c->clock);
+	}
+	(void)body_store_record(c, o);
+}
+
+static void drained_delete(struct cache *c, struct obj *o)
+{
+	SCOPE_LOCK(&c->lock);
+	if (o->exist == EX_DELETED) {
+		obj_set_exist(o, EX_ABSENT);
+		o->checked_ns = clock_mono(c->clock);
+	}
+}
+
+void drained(void *arg, const struct jent *e, const char *etag, bool conflict)
+{
+	struct cache *c = arg;
+	const char *key = e->op == J_RENAME ? e->to : e->key;
+	struct obj *o, *from = NULL;
+
+	if (conflict)
+		count_one(c->counters, COUNTER_conflicts);
+	{
+		SCOPE_LOCK(&c->lock);
+		o = tree_peek(c, key);
+		if (o)
+			obj_get(o);
+		if (e->op == J_RENAME)
+			from = tree_peek(c, e->key);
+		if (from)
+			obj_get(from);
+	}
+	if (o && (e->op == J_DELETE || e->op == J_RMDIR))
+		drained_delete(c, o);
+	else if (o)
+		drained_put(c, o, e, etag);
+	if (from)
+		drained_delete(c, from);
+	if (o)
+		obj_unref(c, o);
+	if (from)
+		obj_unref(c, from);
+	room_freed(c);
+}
+
+void drain_failed(void *arg, const struct jent *e, int error, const char *text)
+{
+	cache_note_error(arg, e->key, error, text);
+}
+
+/* --- errors for people --- */
+
+void cache_note_error(struct cache *c, const char *key, int error, const char *text)
+{
+	char stamp[32], *line = NULL;
+	time_t now = clock_wall(c->clock) / NSEC_PER_SEC;
+	struct tm tm;
+
+	gmtime_r(&now, &tm);
+	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	if (asprintf(&line, "%s %s: %s (%s)", stamp, *key ? key : "/", text, strerror(-error)) < 0)
+		return;
+	SCOPE_LOCK(&c->lock);
+	free(c->errors[c->errors_next]);
+	c->errors[c->errors_next] = line;
+	c->errors_next = (c->errors_next + 1) % N_ERRORS;
+}
+
+char *cache_errors(struct cache *c)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+
+	if (!out)
+		return NULL;
+	{
+		SCOPE_LOCK(&c->lock);
+		for (unsigned int i = 1; i <= N_ERRORS; i++) {
+			const char *line = c->errors[(c->errors_next + N_ERRORS - i) % N_ERRORS];
+
+			if (line)
+				fprintf(out, "%s\n", line);
+		}
+	}
+	fclose(out);
+	return text;
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Room: bytes are admitted before they are used, and what has gone longest unused makes way. Never evicted: what is
+ * open, what is not drained, what is pinned, and, where there is no store to have it from again, everything.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "cache/internal.h"
+
+#define EVICT_LOOK 4096 /* bodies to look at for one that may go */
+
+static bool evictable(struct cache *c, const struct obj *o)
+{
+	return has_store(c) && o->exist == EX_PRESENT && list_empty(&o->files) && !o->wr &&
+	       !(o->flags & (OBJ_PINNED | OBJ_BUSY));
+}
+
+/* The longest unused body that may go, referenced; those that may not are moved out of the way. Lock held. */
+static struct obj *pick(struct cache *c, struct local *l)
+{
+	struct list *lru = l == c->disk ? &c->lru_disk : &c->lru_ram;
+
+	for (int i = 0; i < EVICT_LOOK && !list_empty(lru); i++) {
+		struct list *first = lru->next;
+		struct obj *o = l == c->disk ? list_entry(first, struct obj, disk.lru)
+					     : list_entry(first, struct obj, ram.lru);
+
+		if (evictable(c, o)) {
+			obj_get(o);
+			return o;
+		}
+		list_del(first);
+		list_add_tail(lru, first);
+	}
+	return NULL;
+}
+
+static bool evict_one(struct cache *c, struct local *l)
+{
+	CLEANUP_FREE char *key = NULL;
+	struct obj *o;
+
+	SCOPE_LOCK(&c->ns);
+	{
+		SCOPE_LOCK(&c->lock);
+		o = pick(c, l);
+		if (!o)
+			return false;
+		key = obj_key_locked(o);
+		if (key)
+			body_gone(c, o, l);
+	}
+	if (key)
+		local_body_unlink(l, key);
+	count_one(c->counters, COUNTER_evictions);
+	obj_unref(c, o);
+	return true;
+}
+
+int make_room(struct cache *c, struct local *l, uint64_t bytes, bool object)
+{
+	int r;
+
+	while ((r = local_reserve(l, bytes, object)) == -ENOSPC) {
+		if (!evict_one(c, l) && !fill_evict_idle(c))
+			return -ENOSPC;
+	}
+	return r;
+}
+
+/* --- the scan behind the mount: finds what the tree does not know yet, so that eviction and totals see it --- */
+
+static int scan_found(void *arg, const struct local_found *found)
+{
+	struct cache *c = arg;
+	struct obj *o;
+
+	if (key_check(found->key, strlen(found->key)))
+		return 0;
+	{
+		SCOPE_LOCK(&c->lock);
+		if (c->stopping)
+			return -ECANCELED;
+		if (found->dir)
+			return 0;
+		o = tree_make(c, found->key);
+		if (!o)
+			return -ENOMEM;
+	}
+	body_probe(c, o);
+	SCOPE_LOCK(&c->lock);
+	for (struct obj *dir = o->parent; dir && dir->exist == EX_UNKNOWN; dir = dir->parent)
+		obj_set_exist(dir, EX_PRESENT);
+	obj_put_locked(c, o);
+	return 0;
+}
+
+static void scan_job(struct cache *c, void *arg)
+{
+	int r = local_scan(c->disk, scan_found, c);
+
+	(void)arg;
+	if (!r && c->ram)
+		r = local_scan(c->ram, scan_found, c);
+	SCOPE_LOCK(&c->lock);
+	c->scanning = false;
+	if (r)
+		return;
+	local_adjust(c->disk, (int64_t)c->scan_found_bytes - (int64_t)c->last.disk_bytes);
+	atomic_fetch_add(&c->disk->objects, (int64_t)c->scan_found_objects - (int64_t)c->last.disk_objects);
+}
+
+int scan_start(struct cache *c)
+{
+	if (!c->disk)
+		return 0;
+	{
+		SCOPE_LOCK(&c->lock);
+		c->scanning = true;
+	}
+	job_run(c, POOL_BACKGROUND, scan_job, NULL);
+	return 0;
+}

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * internal.h: what the files of the cache core share. Nothing outside src/cache includes it.
+ *
+ * Existence of an object (enum exist), as this host knows it
+ *
+ *	UNKNOWN --head, list--> PRESENT | ABSENT	PRESENT, ABSENT age: after list_ttl / negative_ttl they are asked again
+ *	any     --local change--> LOCAL			authoritative: a live journal entry or an open writer stands behind it
+ *	LOCAL   --drained-->     PRESENT
+ *	any     --unlink-->      DELETED			authoritative absence, until the delete is drained
+ *	DELETED --drained-->     ABSENT
+ *
+ * Bytes of an object
+ *	wr != NULL			somebody writes: staging/<wr->id> is the body, and nothing else is
+ *	OBJ_RES_DISK, OBJ_RES_RAM	objects/<key> of that tier is complete and checked
+ *	fill != NULL			partial/<fill->id> is on its way
+ *	none of them			cold
+ *
+ * Locks, outermost first
+ *	cache.ns	serialises changes of names on the local disk (publish, unlink, rename, evict) with the tree;
+ *			held across local metadata calls, never across the network, fsync or a copy of bytes
+ *	cache.lock	everything in memory: tree, objects, fills, writers, waits. Held for memory work only
+ */
+#ifndef CACHE_INTERNAL_H
+#define CACHE_INTERNAL_H
+
+#include <assert.h>
+#include <pthread.h>
+
+#include "cache/cache.h"
+#include "cache/cachedir.h"
+#include "cache/drain.h"
+#include "cache/journal.h"
+#include "model/key.h"
+#include "tiers/local.h"
+#include "tiers/stores.h"
+#include "tiers/tier.h"
+#include "util/cleanup.h"
+#include "util/list.h"
+#include "util/pool.h"
+
+enum exist { EX_UNKNOWN, EX_ABSENT, EX_PRESENT, EX_LOCAL, EX_DELETED };
+
+enum obj_flags {
+	OBJ_RES_DISK = 1 << 0,
+	OBJ_RES_RAM = 1 << 1,
+	OBJ_ORPHAN = 1 << 2,	  /* has no name any more */
+	OBJ_PROBED = 1 << 3,	  /* the local mirror was asked */
+	OBJ_PINNED = 1 << 4,
+	OBJ_ARCHIVED = 1 << 5,
+	OBJ_OWN_DIR = 1 << 6,	  /* a directory that mkdir made: it stays when it is empty */
+	OBJ_BUSY = 1 << 7,	  /* a publish or conversion runs without the lock: wait on the flight */
+	OBJ_NEW_DIR = 1 << 9,	  /* a directory that mkdir made here and that was never anywhere else */
+	OBJ_KEEP_DIR = 1 << 10,	  /* emptied here: stays until rmdir, as rm -r expects */
+	OBJ_SUSPECT = 1 << 8,	  /* filled shortly before a crash of the machine: verify before use */
+};
+
+/* Rare parts of a record. */
+struct obj_extra {
+	char *format, *cache_key, *symlink;
+	struct record_xattr *user;
+};
+
+/* A body's place in a tier's eviction order and its cost in the budget; lru unlinked: not evictable now. */
+struct body {
+	struct list lru;
+	uint64_t cost;
+};
+
+/* A call to a store that others may join: all who wait for its end. */
+struct flight {
+	struct list waits;
+	bool running;
+};
+
+/* A directory's listing. */
+struct dirinfo {
+	struct list children; /* obj.sibling */
+	struct flight flight;
+	int64_t listed_ns; /* monotonic; 0 = never completely */
+	uint32_t round;	   /* of listing; objects carry the one they were last seen in */
+	int error;	   /* of the last listing, 0 */
+	bool big;	   /* more than one page: single names are asked for apart */
+	bool mirror_read;  /* names of the local mirror are in the tree */
+	unsigned int misses; /* names asked for one by one since the last listing */
+	unsigned int n_live; /* children that are there (for rmdir and for implied directories) */
+};
+
+/* Somebody writes the object. Life: first writable open to publish. */
+struct wsession {
+	uint64_t id; /* staging/<id> */
+	int fd;
+	unsigned int writers;	/* open handles that may write */
+	bool created;		/* no version existed: dropped when nothing was ever closed */
+	bool replaced;		/* began with a truncation: the old body stays at objects/<key> until the publish */
+	bool changed;		/* since the last flush */
+	bool dirtied;		/* ever */
+	bool killed;		/* its writer was killed, and on_kill says discard */
+	bool mapped;		/* a mapping may outlive the handles: watched by the background round */
+	uint64_t put_seq;	/* HELD entry of the last flush */
+	struct jbase base;
+	uint64_t size;		/* of the file */
+	uint64_t reserved;	/* bytes admitted for it */
+	uint64_t old_cost;	/* replaced: of the old body, which is still there */
+	int64_t look_mtime_ns, look_ctime_ns;
+	uint64_t look_size;
+	pthread_mutex_t hash_lock; /* for the next two */
+	struct xxh3_stream *hash;  /* of [0, hash_off); NULL once a write was not in order */
+	uint64_t hash_off;
+};
+
+struct obj {
+	struct obj *parent; /* a reference; NULL: root or orphan */
+	struct obj *hash_next;
+	struct list sibling;
+	struct dirinfo *dir; /* directories only */
+	struct wsession *wr;
+	struct fill *fill;
+	struct flight *flight; /* head, publish, conversion: whoever waits for this obj */
+	struct obj_extra *extra;
+	char *etag; /* NULL: none */
+	struct list files; /* cfile.on_obj */
+	struct list negative; /* cache.negatives: an absent name that nobody refers to */
+	struct body disk, ram;
+	uint64_t node, ino, size;
+	int64_t mtime_ns, created_ns, expires_at, ttl;
+	int64_t checked_ns; /* monotonic: when a store last said so; 0 = not in this life */
+	int64_t tried_ns;   /* monotonic: when a store last gave no answer */
+	struct xxh3 xxh3;
+	_Atomic unsigned int refs;
+	uint32_t flags, epoch, round, hits;
+	uint32_t body_gen; /* steps whenever a local copy comes, goes or moves */
+	uint32_t opened_s; /* monotonic seconds of the last open */
+	mode_t mode;
+	uid_t uid;
+	gid_t gid;
+	uint16_t known; /* enum record_known */
+	uint8_t exist;	/* enum exist */
+	char *name; /* name_buf, or malloc'ed once it was renamed */
+	char name_buf[];
+};
+
+#define FILL_BLOCK (128u << 10)
+
+/* A body on its way. Life: first read of a cold object until complete, failed, or evicted while nobody has it open. */
+struct fill {
+	struct obj *obj; /* not a reference; NULL once the obj has its body or another version */
+	struct cache *cache;
+	struct local *tier;
+	char *key; /* at the start; a rename on the way is followed through obj */
+	uint64_t id;
+	int fd;
+	uint64_t size;
+	char etag[ETAG_MAX];
+	struct xxh3 xxh3; /* expected, or unknown */
+	uint32_t n_blocks, n_present;
+	uint8_t *state; /* a block: BLOCK_* */
+	struct list waits;
+	struct list idle;    /* cache.idle_fills while no file uses it */
+	unsigned int files;  /* open files reading from it */
+	unsigned int flights;
+	uint64_t reserved;   /* bytes admitted; the object with the first */
+	int error;	     /* != 0: failed for good */
+	bool share_tried;
+	bool had_files;      /* a kernel inode may have pages of it: completion changes the epoch */
+};
+
+enum { BLOCK_EMPTY, BLOCK_BUSY, BLOCK_PRESENT };
+
+struct cfile {
+	struct obj *obj;
+	struct cache *cache;
+	struct list on_obj;
+	struct cfile_state *slot; /* never NULL: own if the driver gave none */
+	struct cfile_state own;
+	int flags;
+	int fd;		     /* of a complete body, or of the writer's file; -1 while filling */
+	uint64_t ino;	     /* of that body */
+	bool writer;
+	struct fill *fill;   /* counted in fill->files */
+	/* read-ahead */
+	uint64_t next_off, window;
+	/* streaming: bytes that are not kept */
+	struct flight stream_flight;
+	void *stream_buf;
+	uint64_t stream_off, stream_len;
+	int stream_error;
+	bool stream;
+	unsigned int refs; /* the driver's one, and one for each job that uses it */
+};
+
+struct cdir {
+	size_t n;
+	int error;
+	struct obj **v;
+	char name[KEY_PART_MAX + 1]; /* of the last cdir_get */
+};
+
+#define N_ERRORS 64
+
+struct cache {
+	const struct config *config;
+	const struct clock *clock;
+	struct counters *counters;
+	struct cache_events events;
+	struct cachedir dir;
+	struct cachedir_state last;
+	struct local *disk, *ram; /* NULL: none */
+	struct tier *store;	  /* outermost layer; NULL: none */
+	struct tier *breaker;	  /* the breaker in it, for its state */
+	struct journal *journal;
+	struct drain *drain;
+	struct pool *pool;
+	int staging_fd;
+
+	pthread_mutex_t ns;
+	pthread_mutex_t lock;
+	/* below: under lock */
+	struct obj *root;
+	struct obj **table; /* (parent, name) -> obj */
+	size_t table_size, n_objs;
+	struct list lru_disk, lru_ram; /* oldest first */
+	struct list idle_fills;
+	struct list negatives; /* oldest first, at most MAX_NEGATIVES */
+	size_t n_negatives;
+	struct list waits; /* all that wait, oldest first: deadlines of one length each */
+	struct list room_waits;
+	uint64_t next_id;
+	uint64_t moves;	  /* steps at each rename: a key computed before may mean another file now */
+	uint64_t scan_found_bytes, scan_found_objects; /* bodies that were there at the start, as far as they were met */
+	uint64_t written; /* bytes in sessions that no journal entry counts yet */
+	uint64_t open_files, n_fills, n_waits;
+	char *errors[N_ERRORS];
+	unsigned int errors_next;
+	bool started, stopping, scanning, degraded;
+	pthread_t round_thread;
+	pthread_cond_t round_cond;
+	bool round_running;
+	pthread_t clock_thread;
+	pthread_cond_t clock_cond;
+	bool clock_running;
+	pthread_mutex_t jobs_lock; /* for the next two; a leaf */
+	unsigned int jobs;	   /* of ours, queued or running */
+	pthread_cond_t jobs_cond;
+	uint64_t *orphans; /* staging ids of restored writers whose name is gone; until the start is through */
+	size_t n_orphans;
+	bool crashed; /* the machine went down under the last mount: bodies newer than last.synced_ns are suspect */
+};
+
+/* --- wait.c --- */
+/* With the lock held: w waits on `waits`; its deadline is set at the first wait. Returns CACHE_PENDING, or -ETIMEDOUT; -EAGAIN where w is NULL. */
+int wait_on(struct cache *c, struct list *waits, struct cache_wait *w, int64_t deadline_ms);
+/* Moves the waiters to `out`, marked as no longer waiting; call wake_all(out) without the lock. */
+void wake_collect(struct cache *c, struct list *waits, struct list *out);
+void wake_all(struct list *out, int err);
+void flight_init(struct flight *f);
+int clock_start(struct cache *c);
+void clock_stop(struct cache *c);
+dl_t deadline_in(struct cache *c, int64_t ms);
+
+/* --- object.c: the tree. All need the lock --- */
+struct obj *obj_new(struct cache *c, struct obj *parent, const char *name);
+struct obj *tree_find(struct cache *c, const struct obj *dir, const char *name);
+/* The child, made (UNKNOWN) where missing; a new reference. NULL: no memory */
+struct obj *tree_get(struct cache *c, struct obj *dir, const char *name);
+/* The obj of a key among those in memory, without making any; borrowed. */
+struct obj *tree_peek(struct cache *c, const char *key);
+/* The same, made down the path (parents become directories); a new reference. */
+struct obj *tree_make(struct cache *c, const char *key);
+void obj_destroy(struct cache *c, struct obj *o); /* at the end: whatever refers to it */
+void tree_detach(struct cache *c, struct obj *o); /* loses its name: an orphan */
+int tree_move(struct cache *c, struct obj *o, struct obj *to_dir, const char *name);
+char *obj_key_locked(const struct obj *o);
+void obj_get(struct obj *o);
+void obj_put_locked(struct cache *c, struct obj *o);
+void obj_set_exist(struct obj *o, enum exist ex);
+bool obj_live(const struct obj *o); /* its state says that it is there; obj_expired() is asked apart */
+bool obj_expired(const struct cache *c, const struct obj *o);
+int obj_become_dir(struct cache *c, struct obj *o);
+int obj_set_record(struct obj *o, const struct record *rec); /* takes what rec knows */
+int obj_to_record(const struct obj *o, struct record *ret);
+int obj_set_etag(struct obj *o, const char *etag);
+void obj_default_attr(struct cache *c, struct obj *o, mode_t type);
+bool obj_is_dir(const struct obj *o);
+bool key_too_long(const struct cache *c, const struct obj *o); /* for the store, or for KEY_MAX */
+void obj_extra_free(struct obj_extra *x);
+int obj_save_meta(struct cache *c, struct obj *o); /* journals metadata; no lock held */
+void obj_touch(struct cache *c, struct obj *o);
+void attr_fill(struct cache *c, struct obj *o, struct cache_attr *ret);
+void obj_emit(struct cache *c, enum cache_event ev, struct obj *o); /* without the lock; o is referenced by the caller */
+int obj_flight_wait(struct cache *c, struct obj *o, struct cache_wait *w, int64_t ms); /* lock held */
+void obj_flight_end(struct cache *c, struct obj *o, struct list *out);		       /* lock held */
+
+/* --- body.c, evict.c --- */
+struct local *body_tier(struct cache *c); /* where a fill goes: disk, else RAM */
+/* A body of o is complete in tier: into the budget's order. Lock held */
+void body_added(struct cache *c, struct obj *o, struct local *tier, uint64_t cost);
+void body_gone(struct cache *c, struct obj *o, struct local *tier); /* lock held: flags, order, budget */
+/* Admits bytes, evicting as needed. No lock held. 0 or -ENOSPC */
+int make_room(struct cache *c, struct local *l, uint64_t bytes, bool object);
+/*
+ * Drops o's local copies; what is open keeps its bytes. In two steps, so that nobody opens what is about to go:
+ * body_retire() forgets them (lock held) and says what body_remove() has to do (ns held over both, lock not).
+ */
+enum { RETIRED_DISK = 1, RETIRED_RAM = 2, RETIRED_DISK_OPEN = 4, RETIRED_RAM_OPEN = 8 };
+unsigned int body_retire(struct cache *c, struct obj *o);
+void body_remove(struct cache *c, struct obj *o, const char *key, unsigned int todo);
+void body_drop(struct cache *c, struct obj *o); /* both; ns held */
+/* Opens o's complete body; -ENOENT: it has none (any more). No lock held */
+int body_open(struct cache *c, struct obj *o, struct local **ret_tier);
+/* Looks whether the mirror has key; fills o. No lock held; 0 or -ENOENT */
+int body_probe(struct cache *c, struct obj *o);
+bool body_verify(struct cache *c, struct obj *o, int fd);
+int body_store_record(struct cache *c, struct obj *o); /* the present record to the body's xattrs; ns held or not */
+int scan_start(struct cache *c);
+void body_release_open_id(struct cache *c, struct cfile *f); /* the last user of open/<id> goes. No lock held */
+/* A background job of ours: counted, so that cache_free can wait for it. prio: enum pool_prio */
+void job_run(struct cache *c, int prio, void (*fn)(struct cache *c, void *arg), void *arg);
+
+static inline void local_adjust_if(struct local *l, int64_t delta)
+{
+	if (l)
+		local_adjust(l, delta);
+}
+
+/* --- lookup.c --- */
+/*
+ * Makes sure that o's existence is known and fresh: 0, CACHE_PENDING or -errno (unknown). Lock held on entry and exit,
+ * may be dropped in between. full: a provisional record is not enough.
+ */
+int obj_refresh(struct cache *c, struct obj *o, bool full, struct cache_wait *w);
+/* The child for a change of names: known, live. A new reference. Lock held likewise. */
+int child_get(struct cache *c, struct obj *dir, const char *name, struct cache_wait *w, struct obj **ret);
+int64_t ttl_ns(const struct cache *c);
+/*
+ * A store's word on o: its record, a directory, or absence (rec NULL). Another version retires the old bodies: ns and lock held,
+ * *ret_todo is for body_remove(). Returns what the kernel must be told: 0 nothing, 1 CACHE_EV_ATTR, 2 CONTENT, 3 NAME.
+ */
+int obj_store_says(struct cache *c, struct obj *o, const struct record *rec, unsigned int *ret_todo);
+/* The same with its locks, the removal and the kernel's notice. No lock held */
+void obj_word(struct cache *c, struct obj *o, const struct record *rec);
+/* Where the store has the object: a pending rename may not have reached it. malloc'ed */
+char *store_key(struct cache *c, const char *key);
+
+/* --- listing.c --- */
+/* 0: dir's names are all in the tree; else CACHE_PENDING or -errno. Lock held, dropped in between */
+int dir_load(struct cache *c, struct obj *dir, struct cache_wait *w);
+int list_start(struct cache *c, struct obj *dir); /* lock held */
+
+/* --- fill.c --- */
+/* o's fill, made where missing. Lock held; NULL with *err */
+struct fill *fill_get(struct cache *c, struct obj *o, int *ret_err);
+void fill_unuse(struct cache *c, struct fill *f); /* a file let go. Lock held */
+/* Asks for [off, off+len) and ahead bytes more: 0 all present, 1 under way, -errno. Lock held */
+int fill_want(struct cache *c, struct fill *f, uint64_t off, uint64_t len, uint64_t ahead);
+void fill_abandon(struct cache *c, struct fill *f, int err, struct list *out); /* another version, or deleted. Lock held */
+int fill_evict_idle(struct cache *c); /* frees one idle fill: 1, or 0. No lock held */
+/* o is another version now: its fill goes on alone, for those who have it open. Lock held */
+void fill_detach(struct cache *c, struct obj *o);
+#define SMALL_OBJECT (1u << 20)
+
+/* --- session.c: the file that is written --- */
+/*
+ * Makes o writable and counts one more writer. Lock held, dropped in between; may wait. The caller ends it with session_end().
+ */
+int session_begin(struct cache *c, struct obj *o, int flags, struct cache_wait *w);
+void session_end(struct cache *c, struct obj *o); /* one writer less; the last publishes. No lock held */
+struct wsession *session_new(struct obj *o, uint64_t id, int fd, bool fresh); /* NULL: no memory. Lock held */
+void session_free(struct cache *c, struct obj *o); /* lock held; the staging file is not touched */
+/* truncate(2) with or without an open file */
+int session_truncate(struct cache *c, struct obj *o, struct cfile *f, uint64_t size, struct cache_wait *w);
+void session_look(struct wsession *wr); /* remembers size and times as a flush saw them */
+void session_unhash(struct wsession *wr); /* bytes change out of order */
+void session_dirty(struct cache *c, struct obj *o); /* lock held: something changed */
+
+/* --- commit.c: from file to journal to tree --- */
+/*
+ * Journals what the file is now. hold: HELD until the last close; else (write: through) it is uploaded at once, from a second
+ * name of the same inode. No lock held
+ */
+int session_note(struct cache *c, struct obj *o, bool hold);
+void session_publish(struct cache *c, struct obj *o); /* the last writer left; OBJ_BUSY is set. No lock held */
+void drained(void *arg, const struct jent *e, const char *etag, bool conflict);
+void drain_failed(void *arg, const struct jent *e, int error, const char *text);
+void cache_note_error(struct cache *c, const char *key, int error, const char *text);
+/* Appends, and reports a disk that is full. change's strings stay the caller's */
+int append_change(struct cache *c, struct jent *change, bool hold, uint64_t *ret_seq);
+bool has_store(const struct cache *c);
+/* The base of a change of o as it is now. Lock held */
+struct jbase obj_base(const struct obj *o);
+/* Wakes who waits for room: something was drained, evicted or released. No lock held */
+void room_freed(struct cache *c);
+/* The live put of o's key, if its bytes are in the journal only: staging id, or 0. Lock not needed */
+uint64_t journal_body(struct cache *c, const char *key, uint64_t *ret_seq);
+
+/* --- names.c --- */
+/* o loses its name: its bodies, its place in the tree, and, with journal, the store's copy. ns held */
+int name_drop(struct cache *c, struct obj *o, const char *key, bool journal);
+/* Before a live name is overwritten: its writer's file must not go with its journal entry. ns held */
+int writer_lets_go(struct cache *c, struct obj *o);
+
+/* --- expire.c: the background round --- */
+int round_start(struct cache *c);
+void round_stop(struct cache *c);
+int cache_checkpoint(struct cache *c, bool clean);
+/* o's life is over: dropped here, deleted in the store. No lock held */
+void obj_expire(struct cache *c, struct obj *o);
+
+/* --- cache.c --- */
+void cache_destroy(struct cache *c); /* also what is half made */
+
+/* --- recover.c --- */
+int recover_tree(struct cache *c);
+int recover_held(struct cache *c);
+
+/* --- file.c --- */
+struct cfile *cfile_new(struct cache *c, struct obj *o, int flags, struct cfile_state *slot); /* lock held */
+void cfile_put(struct cache *c, struct cfile *f); /* lock held */
+uint64_t id_next(struct cache *c);		  /* lock held */
+
+#endif

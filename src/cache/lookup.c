@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Does a name exist, and what is it now? Answered from memory while that is fresh, then from the local mirror, then by
+ * the store: one HEAD for a single name, a listing once several names of one directory are asked for.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cache/internal.h"
+
+#define STALE_WAIT_MS 1000   /* what is resident waits that long for its revalidation, then is served */
+#define RETRY_AFTER_NS (5 * NSEC_PER_SEC)
+#define LIST_AFTER_MISSES 2  /* names of one directory before its listing is fetched instead */
+
+bool has_store(const struct cache *c)
+{
+	return c->store;
+}
+
+char *store_key(struct cache *c, const char *key)
+{
+	char *origin = NULL;
+
+	if (journal_origin(c->journal, key, &origin) == 1)
+		return origin;
+	return strdup(key);
+}
+
+/* What can be served although the store does not answer. */
+static bool servable(const struct obj *o)
+{
+	return o->exist == EX_PRESENT && (o->flags & (OBJ_RES_DISK | OBJ_RES_RAM) || S_ISDIR(o->mode));
+}
+
+int obj_flight_wait(struct cache *c, struct obj *o, struct cache_wait *w, int64_t ms)
+{
+	if (!o->flight) {
+		o->flight = calloc(1, sizeof(*o->flight));
+		if (!o->flight)
+			return -ENOMEM;
+		flight_init(o->flight);
+	}
+	return wait_on(c, &o->flight->waits, w, ms);
+}
+
+void obj_flight_end(struct cache *c, struct obj *o, struct list *out)
+{
+	if (!o->flight)
+		return;
+	wake_collect(c, &o->flight->waits, out);
+	free(o->flight);
+	o->flight = NULL;
+}
+
+void obj_emit(struct cache *c, enum cache_event ev, struct obj *o)
+{
+	struct obj *dir;
+	CLEANUP_FREE char *name = NULL;
+
+	if (!c->events.changed)
+		return;
+	{
+		SCOPE_LOCK(&c->lock);
+		dir = o->parent;
+		if (dir)
+			obj_get(dir);
+		name = strdup(o->name);
+	}
+	if (name)
+		c->events.changed(c->events.arg, ev, o, dir, name);
+	if (dir)
+		obj_unref(c, dir);
+}
+
+/* --- what a store says --- */
+
+static int store_says_absent(struct cache *c, struct obj *o, unsigned int *ret_todo)
+{
+	bool was = obj_live(o);
+
+	if ((o->dir && o->dir->n_live) || o->flags & OBJ_KEEP_DIR)
+		return 0; /* something of ours lies below, or did a moment ago */
+	obj_set_exist(o, EX_ABSENT);
+	o->flags &= ~OBJ_OWN_DIR;
+	if (!was)
+		return 0;
+	*ret_todo = body_retire(c, o);
+	o->epoch++;
+	return CACHE_EV_NAME + 1;
+}
+
+static int store_says_dir(struct cache *c, struct obj *o, const struct record *rec, unsigned int *ret_todo)
+{
+	bool was_file = obj_live(o) && !obj_is_dir(o);
+
+	if (was_file) {
+		*ret_todo = body_retire(c, o);
+		o->epoch++;
+	}
+	if (obj_become_dir(c, o))
+		return 0;
+	if (rec->known & REC_MODE)
+		o->flags |= OBJ_OWN_DIR;
+	obj_set_record(o, rec);
+	obj_set_exist(o, EX_PRESENT);
+	return was_file ? CACHE_EV_NAME + 1 : 0;
+}
+
+int obj_store_says(struct cache *c, struct obj *o, const struct record *rec, unsigned int *ret_todo)
+{
+	bool same, was, resident;
+
+	*ret_todo = 0;
+	if (o->exist == EX_LOCAL || o->exist == EX_DELETED || o->wr || o->flags & (OBJ_ORPHAN | OBJ_BUSY))
+		return 0;
+	o->checked_ns = clock_mono(c->clock);
+	if (!rec)
+		return store_says_absent(c, o, ret_todo);
+	if (S_ISDIR(rec->mode))
+		return store_says_dir(c, o, rec, ret_todo);
+	if (o->dir && o->dir->n_live)
+		return 0; /* a name that is both: the directory is shown */
+	was = obj_live(o);
+	same = was && o->etag && !strcmp(o->etag, rec->etag) && o->size == rec->size;
+	resident = o->flags & (OBJ_RES_DISK | OBJ_RES_RAM);
+	if (was && !same) {
+		*ret_todo = body_retire(c, o);
+		if (o->fill)
+			fill_detach(c, o);
+		o->epoch++;
+		o->known = 0;
+	}
+	if (!(o->known & REC_MODE))
+		obj_default_attr(c, o, S_IFREG);
+	obj_set_record(o, rec);
+	obj_set_exist(o, EX_PRESENT);
+	return !was ? 0 : same ? (resident ? 0 : CACHE_EV_ATTR + 1) : CACHE_EV_CONTENT + 1;
+}
+
+/* Applies a store's word with both locks, removes what it retires, tells the kernel. */
+void obj_word(struct cache *c, struct obj *o, const struct record *rec)
+{
+	CLEANUP_FREE char *key = NULL;
+	unsigned int todo;
+	int ev;
+
+	{
+		SCOPE_LOCK(&c->ns);
+		{
+			SCOPE_LOCK(&c->lock);
+			key = obj_key_locked(o);
+			ev = obj_store_says(c, o, rec, &todo);
+		}
+		if (todo && key)
+			body_remove(c, o, key, todo);
+	}
+	if (ev)
+		obj_emit(c, ev - 1, o);
+}
+
+/* --- one HEAD --- */
+
+struct dir_seen {
+	bool any, marker;
+};
+
+static int dir_seen_entry(void *arg, const struct tier_entry *entry)
+{
+	struct dir_seen *seen = arg;
+
+	seen->any = true;
+	seen->marker |= entry->marker;
+	return 0;
+}
+
+/* Whether anything lies below key/: 0 with a directory's record, -ENOENT, or unknown. */
+static int head_dir(struct cache *c, struct tier_call *call, const char *key, struct record *rec)
+{
+	CLEANUP_FREE char *prefix = key_join(key, "");
+	CLEANUP_FREE char *token = NULL;
+	struct dir_seen seen = {false, false};
+	struct tier_list_req req = {.delimiter = true, .max = 1};
+	int r;
+
+	if (!prefix)
+		return -ENOMEM;
+	req.prefix = prefix;
+	r = tier_list(c->store, call, &req, dir_seen_entry, &seen, &token);
+	if (r)
+		return r;
+	if (!seen.any)
+		return -ENOENT;
+	if (seen.marker)
+		(void)tier_head(c->store, call, prefix, rec);
+	rec->known &= ~(REC_SIZE | REC_ETAG);
+	rec->mode = S_IFDIR | (rec->mode & 07777);
+	return 0;
+}
+
+static int head_key(struct cache *c, struct tier_call *call, const char *key, bool dir_first, struct record *rec)
+{
+	int r = dir_first ? head_dir(c, call, key, rec) : tier_head(c->store, call, key, rec);
+
+	if (r == -ENOENT)
+		r = dir_first ? tier_head(c->store, call, key, rec) : head_dir(c, call, key, rec);
+	return r;
+}
+
+/* Where a rename is under way, the object is at one of two names: copied first, deleted after. */
+static int head_both(struct cache *c, struct tier_call *call, const char *key, bool dir_first, struct record *rec)
+{
+	CLEANUP_FREE char *at = store_key(c, key);
+	int r = at ? head_key(c, call, at, dir_first, rec) : -ENOMEM;
+
+	if (r == -ENOENT && strcmp(at, key) != 0)
+		r = head_key(c, call, key, dir_first, rec);
+	return r;
+}
+
+static void head_job(struct cache *c, void *arg)
+{
+	struct obj *o = arg;
+	CLEANUP_FREE char *key = NULL;
+	struct tier_call call = {0};
+	struct record rec;
+	struct list out;
+	bool dir_first, soft;
+	int r;
+
+	list_init(&out);
+	record_init(&rec);
+	{
+		SCOPE_LOCK(&c->lock);
+		key = obj_key_locked(o);
+		dir_first = S_ISDIR(o->mode);
+		soft = servable(o);
+	}
+	call.deadline = deadline_in(c, soft ? STALE_WAIT_MS : c->config->deadlines.lookup_ms);
+	r = key ? head_both(c, &call, key, dir_first, &rec) : -ENOMEM;
+	if (r == 0 || r == -ENOENT)
+		obj_word(c, o, r ? NULL : &rec);
+	else if (!soft)
+		cache_note_error(c, key, r, err_text(&call.err, r));
+	{
+		SCOPE_LOCK(&c->lock);
+		if (r == -ENOENT)
+			r = 0;
+		if (r)
+			o->tried_ns = clock_mono(c->clock);
+		if (r && servable(o))
+			r = 0;
+		obj_flight_end(c, o, &out);
+	}
+	wake_all(&out, r);
+	record_release(&rec);
+	obj_unref(c, o);
+}
+
+/* --- freshness --- */
+
+/* Whoever waited for an answer may use it, even with a ttl of 0. */
+#define TTL_MIN_NS (100 * NSEC_PER_MSEC)
+
+static bool fresh(struct cache *c, int64_t at, int64_t ttl)
+{
+	ttl = ttl > TTL_MIN_NS ? ttl : TTL_MIN_NS;
+	return at && clock_mono(c->clock) - at < ttl;
+}
+
+/* True where what is in memory answers. Lock held */
+static bool known_now(struct cache *c, struct obj *o, bool full)
+{
+	struct dirinfo *pdir = o->parent ? o->parent->dir : NULL;
+
+	if (!o->parent || o->wr || o->exist == EX_LOCAL || o->exist == EX_DELETED)
+		return true;
+	if (!has_store(c)) {
+		if (o->exist == EX_UNKNOWN && o->flags & OBJ_PROBED)
+			obj_set_exist(o, EX_ABSENT);
+		return o->exist != EX_UNKNOWN;
+	}
+	if (o->exist == EX_UNKNOWN && pdir &&
+	    (fresh(c, pdir->listed_ns, ttl_ns(c)) || o->parent->flags & OBJ_NEW_DIR)) {
+		obj_set_exist(o, EX_ABSENT);
+		o->checked_ns = clock_mono(c->clock);
+	}
+	if (o->exist == EX_PRESENT && fresh(c, o->checked_ns, ttl_ns(c)))
+		return !full || S_ISDIR(o->mode) || o->known & REC_MODE;
+	if (o->exist == EX_PRESENT && S_ISDIR(o->mode) && o->dir && fresh(c, o->dir->listed_ns, ttl_ns(c)))
+		return true;
+	if (o->exist == EX_ABSENT && fresh(c, o->checked_ns, c->config->mount.negative_ttl_ms * NSEC_PER_MSEC))
+		return true;
+	return servable(o) && (fresh(c, o->tried_ns, RETRY_AFTER_NS) || c->stopping ||
+			       breaker_state_get(c->breaker) == BREAKER_OPEN);
+}
+
+/* Several unknown names of one directory: its listing answers them all. Lock held; true: wait for that */
+static bool ask_listing(struct cache *c, struct obj *o)
+{
+	struct dirinfo *d = o->parent->dir;
+
+	if (o->exist != EX_UNKNOWN || d->big || tier_can(c->store, TIER_CAP_LOCAL))
+		return false;
+	if (d->flight.running)
+		return true;
+	if (fresh(c, d->listed_ns, ttl_ns(c)) || ++d->misses < LIST_AFTER_MISSES)
+		return false;
+	return list_start(c, o->parent) == 0;
+}
+
+int obj_refresh(struct cache *c, struct obj *o, bool full, struct cache_wait *w)
+{
+	bool start;
+	int r;
+
+	if (o->flags & OBJ_ORPHAN)
+		return 0;
+	if (o->flags & OBJ_BUSY)
+		return obj_flight_wait(c, o, w, c->config->deadlines.open_ms);
+	if (o->exist == EX_UNKNOWN && o->parent && !(o->flags & OBJ_PROBED)) {
+		pthread_mutex_unlock(&c->lock);
+		(void)body_probe(c, o);
+		pthread_mutex_lock(&c->lock);
+	}
+	if (known_now(c, o, full))
+		return 0;
+	if (ask_listing(c, o))
+		return wait_on(c, &o->parent->dir->flight.waits, w, c->config->deadlines.lookup_ms);
+	start = !o->flight;
+	r = obj_flight_wait(c, o, w, c->config->deadlines.lookup_ms);
+	if (start && r == CACHE_PENDING) {
+		obj_get(o);
+		job_run(c, POOL_FOREGROUND, head_job, o);
+	}
+	return r;
+}
+
+/* --- the driver's calls --- */
+
+static bool own_name(struct cache *c, struct obj *dir, const char *name)
+{
+	return dir == c->root && !strcmp(name, CONTROL_DIR);
+}
+
+int child_get(struct cache *c, struct obj *dir, const char *name, struct cache_wait *w, struct obj **ret)
+{
+	struct obj *o;
+	int r;
+
+	if (own_name(c, dir, name))
+		return -ENOENT;
+	if (strlen(name) > KEY_PART_MAX)
+		return -ENAMETOOLONG;
+	if (!obj_is_dir(dir))
+		return -ENOTDIR;
+	if (dir->flags & OBJ_ORPHAN)
+		return -ENOENT;
+	o = tree_get(c, dir, name);
+	if (!o)
+		return -ENOMEM;
+	r = obj_refresh(c, o, false, w);
+	if (!r && obj_live(o) && obj_expired(c, o))
+		r = -ENOENT;
+	if (!r && !obj_live(o))
+		r = -ENOENT;
+	if (r) {
+		obj_put_locked(c, o);
+		return r;
+	}
+	*ret = o;
+	return 0;
+}
+
+int cache_lookup(struct cache *c, struct obj *dir, const char *name, struct cache_wait *w, struct obj **ret_obj,
+		 struct cache_attr *ret_attr, int64_t *ret_neg_ns)
+{
+	SCOPE_LOCK(&c->lock);
+	int r = child_get(c, dir, name, w, ret_obj);
+
+	*ret_neg_ns = has_store(c) ? c->config->mount.negative_ttl_ms * NSEC_PER_MSEC : ttl_ns(c);
+	if (r == -ENOENT)
+		count_one(c->counters, COUNTER_misses);
+	if (r)
+		return r;
+	attr_fill(c, *ret_obj, ret_attr);
+	return 0;
+}
+
+int cache_resolve(struct cache *c, const char *key, struct cache_wait *w, struct obj **ret_obj)
+{
+	SCOPE_LOCK(&c->lock);
+	struct obj *o = c->root;
+	char name[KEY_PART_MAX + 1];
+
+	obj_get(o);
+	while (*key) {
+		size_t n = strcspn(key, "/");
+		struct obj *next;
+		int r;
+
+		snprintf(name, sizeof(name), "%.*s", (int)n, key);
+		key += n + (key[n] == '/');
+		r = child_get(c, o, name, w, &next);
+		obj_put_locked(c, o);
+		if (r)
+			return r;
+		o = next;
+	}
+	*ret_obj = o;
+	return 0;
+}

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Recovery: the journal's entries become the tree again, files that a crash left half-way are finished or dropped, and,
+ * after a supervised restart, open files live on.
+ *
+ * What becomes of a put whose writer never closed (HELD): it is kept as its last flush or fsync saw it; what was appended
+ * after that is cut off; an empty file that was never released is dropped (a shell makes one before its command writes).
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cache/internal.h"
+#include "util/fsutil.h"
+
+/* Directories above what is ours exist as long as it does. Lock held */
+static void parents_exist(struct obj *o)
+{
+	for (struct obj *dir = o->parent; dir && dir->parent; dir = dir->parent)
+		if (!obj_live(dir))
+			obj_set_exist(dir, EX_PRESENT);
+}
+
+/* The obj of an entry, made; a new reference. */
+static struct obj *entry_obj(struct cache *c, const char *key)
+{
+	SCOPE_LOCK(&c->lock);
+	return tree_make(c, key);
+}
+
+static void take_record(struct cache *c, struct obj *o, const struct jent *e, enum exist ex)
+{
+	SCOPE_LOCK(&c->lock);
+	(void)obj_set_record(o, &e->rec);
+	if (S_ISDIR(e->rec.mode))
+		(void)obj_become_dir(c, o);
+	if (e->op == J_PUT && !S_ISLNK(e->rec.mode))
+		o->size = e->size;
+	if (e->base.cond == TIER_IF_MATCH)
+		(void)obj_set_etag(o, e->base.etag);
+	o->flags |= OBJ_PROBED;
+	obj_set_exist(o, ex);
+	parents_exist(o);
+}
+
+static bool same_file(int a, int b)
+{
+	struct stat sa, sb;
+
+	return !fstat(a, &sa) && !fstat(b, &sb) && sa.st_ino == sb.st_ino && sa.st_dev == sb.st_dev;
+}
+
+/* The bytes of a released put are the object's body. */
+static void link_body(struct cache *c, struct obj *o, const struct jent *e)
+{
+	CLEANUP_CLOSE int staged = local_open_id(c->staging_fd, e->staging_id, O_RDONLY);
+	CLEANUP_CLOSE int body = c->disk ? local_body_open(c->disk, e->key, O_RDONLY) : -1;
+
+	if (staged < 0 || !c->disk)
+		return;
+	if (!same_file(staged, body) &&
+	    local_body_publish(c->disk, c->staging_fd, e->staging_id, e->key, &e->rec, true))
+		return;
+	SCOPE_LOCK(&c->lock);
+	if (o->flags & OBJ_RES_DISK)
+		return;
+	body_added(c, o, c->disk, local_cost(staged));
+	c->scan_found_bytes += o->disk.cost;
+	c->scan_found_objects++;
+}
+
+static void recover_put(struct cache *c, const struct jent *e)
+{
+	struct obj *o = entry_obj(c, e->key);
+
+	if (!o)
+		return;
+	if (!e->staging_id) {
+		(void)body_probe(c, o);
+		take_record(c, o, e, EX_LOCAL);
+	} else {
+		take_record(c, o, e, EX_LOCAL);
+		if (e->state != J_HELD)
+			link_body(c, o, e);
+	}
+	obj_unref(c, o);
+}
+
+static void recover_meta(struct cache *c, const struct jent *e)
+{
+	struct obj *o = entry_obj(c, e->key);
+
+	if (!o)
+		return;
+	(void)body_probe(c, o);
+	take_record(c, o, e, EX_LOCAL);
+	if (e->op == J_MKDIR) {
+		SCOPE_LOCK(&c->lock);
+		o->flags |= OBJ_OWN_DIR;
+	}
+	obj_unref(c, o);
+}
+
+static void recover_gone(struct cache *c, const char *key, bool dir)
+{
+	struct obj *o = entry_obj(c, key);
+
+	if (!o)
+		return;
+	if (dir && body_tier(c))
+		(void)local_dir_remove(body_tier(c), key);
+	else if (c->disk)
+		(void)local_body_unlink(c->disk, key);
+	{
+		SCOPE_LOCK(&c->lock);
+		body_gone(c, o, c->disk);
+		o->flags |= OBJ_PROBED;
+		obj_set_exist(o, EX_DELETED);
+	}
+	obj_unref(c, o);
+}
+
+static void recover_rename(struct cache *c, const struct jent *e)
+{
+	struct obj *o;
+	struct stat st;
+
+	if (c->disk && !fs_stat_beneath(c->disk->objects_fd, e->key, &st))
+		(void)local_body_rename(c->disk, e->key, e->to); /* the crash fell in between */
+	recover_gone(c, e->key, e->dir);
+	o = entry_obj(c, e->to);
+	if (!o)
+		return;
+	(void)body_probe(c, o);
+	SCOPE_LOCK(&c->lock);
+	if (e->dir) {
+		(void)obj_become_dir(c, o);
+		obj_set_exist(o, EX_LOCAL);
+		parents_exist(o);
+	} else if (o->exist == EX_PRESENT) {
+		obj_set_exist(o, EX_LOCAL);
+		parents_exist(o);
+	}
+	obj_put_locked(c, o);
+}
+
+static int recover_entry(void *arg, const struct jent *e)
+{
+	struct cache *c = arg;
+
+	switch (e->op) {
+	case J_PUT:
+		recover_put(c, e);
+		break;
+	case J_META:
+	case J_MKDIR:
+		recover_meta(c, e);
+		break;
+	case J_DELETE:
+	case J_RMDIR:
+		recover_gone(c, e->key, e->op == J_RMDIR);
+		break;
+	case J_RENAME:
+		recover_rename(c, e);
+		break;
+	}
+	return 0;
+}
+
+int recover_tree(struct cache *c)
+{
+	return journal_foreach(c->journal, recover_entry, c);
+}
+
+/* --- unfinished writes --- */
+
+struct ids {
+	struct cache *c;
+	uint64_t *v;
+	size_t n, cap;
+	struct jent *held;
+	size_t n_held;
+};
+
+static int collect(void *arg, const struct jent *e)
+{
+	struct ids *ids = arg;
+	struct jent *held;
+
+	if (e->op != J_PUT)
+		return 0;
+	if (ids->n == ids->cap) {
+		size_t cap = ids->cap ? ids->cap * 2 : 1024;
+		uint64_t *v = realloc(ids->v, cap * sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		ids->v = v;
+		ids->cap = cap;
+	}
+	ids->v[ids->n++] = e->staging_id;
+	if (e->state != J_HELD)
+		return 0;
+	held = realloc(ids->held, (ids->n_held + 1) * sizeof(*held));
+	if (!held)
+		return -ENOMEM;
+	ids->held = held;
+	held[ids->n_held] = *e; /* shallow: key and record are copied below */
+	held[ids->n_held].key = strdup(e->key);
+	record_init(&held[ids->n_held].rec);
+	return record_copy(&held[ids->n_held++].rec, &e->rec);
+}
+
+static bool is_claimed(struct cache *c, const struct jent *e)
+{
+	SCOPE_LOCK(&c->lock);
+	struct obj *o = tree_peek(c, e->key);
+
+	return o && o->wr && o->wr->id == e->staging_id;
+}
+
+static void drop_held(struct cache *c, struct jent *e)
+{
+	struct obj *o = entry_obj(c, e->key);
+
+	(void)journal_drop(c->journal, e->seq, true);
+	if (!o)
+		return;
+	{
+		SCOPE_LOCK(&c->lock);
+		obj_set_exist(o, EX_UNKNOWN);
+		o->flags &= ~OBJ_PROBED;
+		o->known = 0;
+	}
+	obj_unref(c, o);
+}
+
+/* As its last flush saw it. */
+static int keep_held(struct cache *c, struct jent *e)
+{
+	CLEANUP_CLOSE int fd = local_open_id(c->staging_fd, e->staging_id, O_RDWR);
+	struct stat st;
+	struct obj *o;
+
+	if (fd < 0 || fstat(fd, &st) || (uint64_t)st.st_size < e->size)
+		return -ENOENT;
+	if ((uint64_t)st.st_size > e->size && ftruncate(fd, e->size))
+		return -errno;
+	if (xxh3_of_fd(fd, e->size, &e->rec.xxh3))
+		return -EIO;
+	e->rec.known |= REC_XXH3;
+	o = entry_obj(c, e->key);
+	if (!o)
+		return -ENOMEM;
+	take_record(c, o, e, has_store(c) ? EX_LOCAL : EX_PRESENT);
+	link_body(c, o, e);
+	obj_unref(c, o);
+	return has_store(c) ? journal_release(c->journal, e->seq, &e->rec) : journal_drop(c->journal, e->seq, true);
+}
+
+static int by_id(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static bool session_has(struct cache *c, uint64_t id)
+{
+	SCOPE_LOCK(&c->lock);
+	for (size_t i = 0; i < c->table_size; i++)
+		for (struct obj *o = c->table[i]; o; o = o->hash_next)
+			if (o->wr && o->wr->id == id)
+				return true;
+	for (size_t i = 0; i < c->n_orphans; i++)
+		if (c->orphans[i] == id)
+			return true;
+	return false;
+}
+
+static int sweep_file(void *arg, const char *name)
+{
+	struct ids *ids = arg;
+	char *end;
+	uint64_t id = strtoull(name, &end, 16);
+
+	if (*end || strlen(name) != LOCAL_ID_LEN)
+		return 0;
+	if (!bsearch(&id, ids->v, ids->n, sizeof(id), by_id) && !session_has(ids->c, id))
+		local_unlink_id(ids->c->staging_fd, id);
+	return 0;
+}
+
+/* Staging files that no entry and no open file names: writes that were never flushed. */
+static void sweep_staging(struct ids *ids)
+{
+	int fd = openat(ids->c->staging_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *de;
+
+	if (!d) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	while ((de = readdir(d)))
+		sweep_file(ids, de->d_name);
+	closedir(d);
+}
+
+int recover_held(struct cache *c)
+{
+	struct ids ids = {.c = c};
+	int r = journal_foreach(c->journal, collect, &ids);
+
+	for (size_t i = 0; i < ids.n_held; i++) {
+		struct jent *e = &ids.held[i];
+
+		if (!r && !is_claimed(c, e)) {
+			bool empty = !e->size && e->base.cond == TIER_IF_ABSENT;
+
+			if (empty || keep_held(c, e))
+				drop_held(c, e);
+		}
+		free(e->key);
+		record_release(&e->rec);
+	}
+	if (!r) {
+		if (ids.n)
+			qsort(ids.v, ids.n, sizeof(*ids.v), by_id);
+		sweep_staging(&ids);
+	}
+	free(ids.held);
+	free(ids.v);
+	return r;
+}

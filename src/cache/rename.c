@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rename of a file or of a whole directory: one journal entry, one rename on the local disk, one move in the tree. The
+ * store follows later; until then journal_origin() says under which name it still has an object.
+ */
+#include <errno.h>
+#include <linux/fs.h>
+#include <string.h>
+
+#include "cache/internal.h"
+
+/* Whether o may take t's place. Lock held, dropped in between */
+static int check_target(struct cache *c, struct obj *o, struct obj *t, unsigned int flags, struct cache_wait *w)
+{
+	int r;
+
+	if (flags & RENAME_NOREPLACE)
+		return -EEXIST;
+	if (obj_is_dir(o) && !obj_is_dir(t))
+		return -ENOTDIR;
+	if (!obj_is_dir(o) && obj_is_dir(t))
+		return -EISDIR;
+	if (t->flags & OBJ_BUSY)
+		return obj_flight_wait(c, t, w, c->config->deadlines.open_ms);
+	if (!obj_is_dir(t))
+		return 0;
+	r = dir_load(c, t, w);
+	return r ? r : t->dir->n_live ? -ENOTEMPTY : 0;
+}
+
+/* The two ends, referenced; *ret_t NULL where nothing is at the target. Lock held, dropped in between */
+static int find_ends(struct cache *c, struct obj *from_dir, const char *from, struct obj *to_dir, const char *to,
+		     unsigned int flags, struct cache_wait *w, struct obj **ret_o, struct obj **ret_t)
+{
+	int r = key_part_check(to, strlen(to), to_dir == c->root);
+
+	if (!r)
+		r = child_get(c, from_dir, from, w, ret_o);
+	if (r)
+		return r;
+	r = (*ret_o)->flags & OBJ_BUSY ? obj_flight_wait(c, *ret_o, w, c->config->deadlines.open_ms) : 0;
+	if (!r)
+		r = child_get(c, to_dir, to, w, ret_t);
+	if (r == -ENOENT) {
+		*ret_t = NULL;
+		return to_dir->flags & OBJ_ORPHAN ? -ENOENT : 0;
+	}
+	if (!r && *ret_t != *ret_o)
+		r = check_target(c, *ret_o, *ret_t, flags, w);
+	return r;
+}
+
+/* The journal's entry: what the store has to do, and what the target's version is. ns held */
+static int journal_rename(struct cache *c, struct obj *o, struct obj *t, const char *from, const char *to)
+{
+	struct jent change = {.op = J_RENAME, .key = (char *)from, .to = (char *)to};
+
+	record_init(&change.rec);
+	{
+		SCOPE_LOCK(&c->lock);
+		change.dir = obj_is_dir(o);
+		change.store_has_from = has_store(c) && (change.dir || o->etag || o->exist == EX_PRESENT);
+		if (t)
+			change.base = t->wr ? t->wr->base : obj_base(t);
+		else
+			change.base.cond = TIER_IF_ABSENT;
+	}
+	return append_change(c, &change, false, NULL);
+}
+
+/* Tree: o goes to its new place, and its old name is known to be gone. Lock held */
+static int tree_rename(struct cache *c, struct obj *o, struct obj *to_dir, const char *to, const char *from_key)
+{
+	struct obj *from_dir = o->parent, *ghost, *squatter = tree_find(c, to_dir, to);
+	CLEANUP_FREE char *name = strdup(o->name);
+	int r;
+
+	if (!name)
+		return -ENOMEM;
+	if (squatter) { /* an absent or deleted name's place */
+		obj_get(squatter);
+		tree_detach(c, squatter);
+		obj_put_locked(c, squatter);
+	}
+	obj_get(from_dir);
+	r = tree_move(c, o, to_dir, to);
+	c->moves++;
+	o->body_gen++;
+	if (!r && has_store(c)) {
+		bool pending = journal_pending(c->journal, from_key, UINT64_MAX);
+
+		ghost = tree_get(c, from_dir, name);
+		if (ghost) {
+			ghost->flags |= OBJ_PROBED;
+			ghost->checked_ns = clock_mono(c->clock);
+			obj_set_exist(ghost, pending ? EX_DELETED : EX_ABSENT);
+			obj_put_locked(c, ghost);
+		}
+		obj_set_exist(o, EX_LOCAL);
+	}
+	if (!from_dir->dir->n_live)
+		from_dir->flags |= OBJ_KEEP_DIR;
+	from_dir->mtime_ns = to_dir->mtime_ns = clock_wall(c->clock);
+	obj_put_locked(c, from_dir);
+	return r;
+}
+
+static void local_rename(struct cache *c, const char *from, const char *to)
+{
+	if (c->disk)
+		(void)local_body_rename(c->disk, from, to);
+	if (c->ram)
+		(void)local_body_rename(c->ram, from, to);
+}
+
+/* ns held */
+static int rename_ends(struct cache *c, struct obj *o, struct obj *t, struct obj *to_dir, const char *to)
+{
+	CLEANUP_FREE char *from_key = NULL;
+	CLEANUP_FREE char *to_key = NULL;
+	int r = 0;
+
+	{
+		SCOPE_LOCK(&c->lock);
+		CLEANUP_FREE char *dir_key = obj_key_locked(to_dir);
+
+		from_key = obj_key_locked(o);
+		to_key = dir_key ? key_join(dir_key, to) : NULL;
+	}
+	if (!from_key || !to_key)
+		return -ENOMEM;
+	if (strlen(to_key) > KEY_MAX)
+		return -ENAMETOOLONG;
+	if (t && !obj_is_dir(t))
+		r = writer_lets_go(c, t);
+	if (!r)
+		r = journal_rename(c, o, t, from_key, to_key);
+	if (r)
+		return r;
+	if (t && obj_is_dir(t)) {
+		(void)local_dir_remove(body_tier(c), to_key);
+		SCOPE_LOCK(&c->lock);
+		tree_detach(c, t);
+	} else if (t) {
+		(void)name_drop(c, t, to_key, false);
+	}
+	local_rename(c, from_key, to_key);
+	SCOPE_LOCK(&c->lock);
+	return tree_rename(c, o, to_dir, to, from_key);
+}
+
+int cache_rename(struct cache *c, struct obj *from_dir, const char *from, struct obj *to_dir, const char *to,
+		 unsigned int flags, struct cache_wait *w)
+{
+	struct obj *o = NULL, *t = NULL;
+	int r;
+
+	if (c->config->mount.read_only)
+		return -EROFS;
+	if (flags & ~RENAME_NOREPLACE)
+		return -EINVAL;
+	SCOPE_LOCK(&c->ns);
+	{
+		SCOPE_LOCK(&c->lock);
+		r = find_ends(c, from_dir, from, to_dir, to, flags, w, &o, &t);
+	}
+	if (!r && o != t)
+		r = rename_ends(c, o, t, to_dir, to);
+	if (t)
+		obj_unref(c, t);
+	if (o)
+		obj_unref(c, o);
+	return r;
+}

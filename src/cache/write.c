@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Writing: every byte passes here, so that limits hold before bytes are used. A writer that the limits hold back waits
+ * without a thread until something was drained or evicted; where nothing can be, it gets ENOSPC.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cache/internal.h"
+#include "util/fsutil.h"
+
+/* Two looks closer than this may show the same times although something was written between (DESIGN rule 3). */
+#define LOOK_MARGIN_NS (20 * NSEC_PER_MSEC)
+
+void room_freed(struct cache *c)
+{
+	struct list out;
+
+	list_init(&out);
+	{
+		SCOPE_LOCK(&c->lock);
+		wake_collect(c, &c->room_waits, &out);
+	}
+	wake_all(&out, 0);
+}
+
+/* Waiting helps only while something is on its way out. */
+static bool draining(struct cache *c)
+{
+	struct journal_stats js;
+
+	if (!has_store(c))
+		return false;
+	journal_stats(c->journal, &js);
+	return js.entries > js.held;
+}
+
+static int wait_for_room(struct cache *c, struct cache_wait *w)
+{
+	journal_hurry(c->journal, "");
+	SCOPE_LOCK(&c->lock);
+	return wait_on(c, &c->room_waits, w, c->config->write.drain_deadline_ms);
+}
+
+/* max_dirty: journalled bytes and what sessions hold beyond that. */
+static int check_dirty(struct cache *c, struct cache_wait *w)
+{
+	struct journal_stats js;
+	uint64_t dirty;
+
+	if (!has_store(c) || !c->config->write.max_dirty)
+		return 0;
+	journal_stats(c->journal, &js);
+	{
+		SCOPE_LOCK(&c->lock);
+		dirty = js.bytes + c->written;
+	}
+	if (dirty < c->config->write.max_dirty || js.entries == js.held)
+		return 0;
+	return wait_for_room(c, w);
+}
+
+/* Admits what writing [off, off + len) may add to the file. */
+static int admit(struct cache *c, struct wsession *wr, uint64_t off, uint64_t len, struct cache_wait *w)
+{
+	uint64_t need, page = 4096;
+	int r;
+
+	if (!c->disk)
+		return 0;
+	if (off >= wr->size)
+		need = ((off + len + page - 1) & ~(page - 1)) - (off & ~(page - 1)); /* what lies between is a hole */
+	else if (off + len > wr->size)
+		need = ((off + len + page - 1) & ~(page - 1)) - ((wr->size + page - 1) & ~(page - 1));
+	else
+		return 0;
+	if (!need)
+		return 0;
+	r = make_room(c, c->disk, need, false);
+	if (!r) {
+		SCOPE_LOCK(&c->lock);
+		wr->reserved += need;
+		c->written += need;
+		return 0;
+	}
+	return draining(c) ? wait_for_room(c, w) : r;
+}
+
+static void hash_write(struct wsession *wr, const void *buf, size_t len, uint64_t off)
+{
+	SCOPE_LOCK(&wr->hash_lock);
+	if (!wr->hash)
+		return;
+	if (off == wr->hash_off) {
+		xxh3_stream_update(wr->hash, buf, len);
+		wr->hash_off += len;
+		return;
+	}
+	xxh3_stream_free(wr->hash);
+	wr->hash = NULL;
+}
+
+int cache_write(struct cache *c, struct cfile *f, const void *buf, size_t len, off_t off, bool kill_priv,
+		struct cache_wait *w)
+{
+	struct wsession *wr = f->obj->wr;
+	int r;
+
+	if (!f->writer)
+		return -EBADF;
+	if (has_store(c) && off + len > c->store->caps.max_size)
+		return -EFBIG;
+	r = check_dirty(c, w);
+	if (!r)
+		r = admit(c, wr, off, len, w);
+	if (!r)
+		r = fs_pwrite_full(f->fd, buf, len, off);
+	if (r)
+		return r;
+	hash_write(wr, buf, len, off);
+	SCOPE_LOCK(&c->lock);
+	session_dirty(c, f->obj);
+	if (off + len > wr->size)
+		wr->size = off + len;
+	if (kill_priv)
+		f->obj->mode &= ~(S_ISUID | (f->obj->mode & S_IXGRP ? S_ISGID : 0));
+	return 0;
+}
+
+int cache_fallocate(struct cache *c, struct cfile *f, int mode, off_t off, off_t len, struct cache_wait *w)
+{
+	struct wsession *wr = f->obj->wr;
+	struct stat st;
+	int r = 0;
+
+	if (!f->writer)
+		return -EBADF;
+	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
+		return -EOPNOTSUPP;
+	if (has_store(c) && (uint64_t)(off + len) > c->store->caps.max_size)
+		return -EFBIG;
+	if (!(mode & FALLOC_FL_PUNCH_HOLE))
+		r = admit(c, wr, off, len, w);
+	if (r)
+		return r;
+	if (fallocate(f->fd, mode, off, len))
+		return -errno;
+	session_unhash(wr);
+	SCOPE_LOCK(&c->lock);
+	session_dirty(c, f->obj);
+	if (!fstat(f->fd, &st))
+		wr->size = st.st_size;
+	return 0;
+}
+
+/* --- flush and fsync --- */
+
+/* Stores through a mapping of the body do not come here as writes: the file's times tell. */
+static bool looks_changed(struct cache *c, struct wsession *wr)
+{
+	struct wsession now = {.fd = wr->fd};
+
+	if (wr->changed)
+		return true;
+	session_look(&now);
+	if (now.look_size != wr->look_size || now.look_mtime_ns != wr->look_mtime_ns ||
+	    now.look_ctime_ns != wr->look_ctime_ns)
+		return true;
+	return wr->mapped && clock_wall(c->clock) - wr->look_mtime_ns < LOOK_MARGIN_NS;
+}
+
+/* write: through: close returns when the store has it. */
+static int wait_through(struct cache *c, struct obj *o, struct cache_wait *w)
+{
+	CLEANUP_FREE char *key = obj_key(c, o);
+
+	if (!key || !*key || !journal_pending(c->journal, key, o->wr->put_seq))
+		return 0;
+	journal_hurry(c->journal, key);
+	SCOPE_LOCK(&c->lock);
+	return wait_on(c, &c->room_waits, w, c->config->write.drain_deadline_ms);
+}
+
+static bool flush_is_through(struct cache *c, struct wsession *wr, unsigned int flags)
+{
+	return has_store(c) && c->config->write.mode == WRITE_THROUGH && !(flags & CACHE_FLUSH_OTHER) && wr->size;
+}
+
+int cache_flush(struct cache *c, struct cfile *f, unsigned int flags, struct cache_wait *w)
+{
+	struct obj *o = f->obj;
+	bool through;
+	int r = 0;
+
+	if (!f->writer)
+		return 0;
+	if (flags & CACHE_FLUSH_KILLED && c->config->write.on_kill == ON_KILL_DISCARD) {
+		SCOPE_LOCK(&c->lock);
+		o->wr->killed = true;
+		return 0;
+	}
+	through = flush_is_through(c, o->wr, flags);
+	if (!w->deadline && looks_changed(c, o->wr))
+		r = session_note(c, o, !through);
+	f->slot->put_seq = o->wr->put_seq;
+	return !r && through ? wait_through(c, o, w) : r;
+}
+
+/* --- calls that wait for a disk run on a worker, and answer through the wait --- */
+
+struct sync_job {
+	struct obj *obj;   /* NULL: names only */
+	struct list waits; /* the caller, unless it was taken back */
+};
+
+static int sync_obj(struct cache *c, struct obj *o)
+{
+	int fd, r = 0;
+
+	{
+		SCOPE_LOCK(&c->lock);
+		if (!o->wr)
+			return 0;
+		o->wr->writers++; /* it stays while we sync */
+		fd = o->wr->fd;
+	}
+	if (looks_changed(c, o->wr))
+		r = session_note(c, o, true);
+	if (!r && fdatasync(fd))
+		r = -errno;
+	session_end(c, o);
+	return r;
+}
+
+static void sync_job(struct cache *c, void *arg)
+{
+	struct sync_job *s = arg;
+	struct list out;
+	int r = s->obj ? sync_obj(c, s->obj) : 0;
+
+	if (!r)
+		r = journal_sync(c->journal);
+	list_init(&out);
+	{
+		SCOPE_LOCK(&c->lock);
+		if (!list_empty(&s->waits))
+			list_entry(s->waits.next, struct cache_wait, on_flight)->synced = true;
+		wake_collect(c, &s->waits, &out);
+		if (s->obj)
+			obj_put_locked(c, s->obj);
+	}
+	wake_all(&out, r);
+	SCOPE_LOCK(&c->lock); /* a caller that gave up is off the list before it dies */
+	free(s);
+}
+
+static int sync_start(struct cache *c, struct obj *o, struct cache_wait *w)
+{
+	struct sync_job *s;
+	int r;
+
+	if (w->synced)
+		return 0;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	list_init(&s->waits);
+	s->obj = o;
+	SCOPE_LOCK(&c->lock);
+	r = wait_on(c, &s->waits, w, c->config->write.drain_deadline_ms);
+	if (r != CACHE_PENDING) {
+		free(s);
+		return r;
+	}
+	if (o)
+		obj_get(o);
+	job_run(c, POOL_FOREGROUND, sync_job, s);
+	return r;
+}
+
+int cache_fsync(struct cache *c, struct cfile *f, struct cache_wait *w)
+{
+	return f->writer ? sync_start(c, f->obj, w) : 0;
+}
+
+int cache_fsyncdir(struct cache *c, struct obj *dir, struct cache_wait *w)
+{
+	(void)dir; /* the journal is one: what it has, all directories have */
+	return sync_start(c, NULL, w);
+}
