@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Encoding 2, reading. The metadata may be ours, s3fs's, rclone's, a seed's or anybody's, so nothing
- * here fails but memory: a value that means nothing to us is kept as the user xattr of that name.
+ * Encoding 2, reading. The metadata may be ours, s3fs's, rclone's, a seed's or anybody's, so
+ * nothing here fails but memory: a value that means nothing to us is kept as the user xattr of that
+ * name.
  */
 #include <errno.h>
 #include <limits.h>
