@@ -11,11 +11,9 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "util/cleanup.h"
@@ -224,39 +222,47 @@ static void test_link_replaces(void **state)
 	assert_content(f->root, "deep/er", "A");
 }
 
-struct pruner {
-	int root;
-	atomic_bool stop;
+struct churn {
+	int root, result;
+	char source[8], name[16], other[16];
 };
 
-static void *prune_all_the_time(void *arg)
+/* Makes names in the same directory and takes them away again, with the directories above. */
+static void *churn_names(void *arg)
 {
-	struct pruner *p = arg;
+	struct churn *c = arg;
 
-	while (!atomic_load(&p->stop)) {
-		fs_prune_parents(p->root, "d/e/f/x");
-		nanosleep(&(struct timespec){.tv_nsec = 1000}, NULL);
+	for (int i = 0; i < 300 && c->result == 0; i++) {
+		c->result = fs_link_beneath(c->root, c->source, c->root, c->name);
+		if (c->result == 0)
+			c->result = fs_rename_beneath(c->root, c->name, c->root, c->other);
+		if (c->result == 0)
+			c->result = fs_unlink_beneath(c->root, c->other);
+		fs_prune_parents(c->root, c->other);
 	}
 	return NULL;
 }
 
-/* Somebody who prunes the same directories 10,000 times a second makes no rename or link fail. */
+/* Those who take the last name of a directory away do not disturb those who bring a new one. */
 static void test_pruning_race(void **state)
 {
 	struct fixture *f = *state;
-	struct pruner p = {.root = f->root};
-	pthread_t thread;
+	struct churn churns[3];
+	pthread_t threads[3];
 
-	assert_int_equal(pthread_create(&thread, NULL, prune_all_the_time, &p), 0);
-	for (int i = 0; i < 500; i++) {
-		write_file(f->root, "src", "x");
-		assert_int_equal(fs_link_beneath(f->root, "src", f->root, "d/e/f/l"), 0);
-		assert_int_equal(fs_rename_beneath(f->root, "src", f->root, "d/e/f/t"), 0);
-		assert_int_equal(fs_unlink_beneath(f->root, "d/e/f/t"), 0);
-		assert_int_equal(fs_unlink_beneath(f->root, "d/e/f/l"), 0);
+	for (int i = 0; i < 3; i++) {
+		churns[i] = (struct churn){.root = f->root};
+		snprintf(churns[i].source, sizeof(churns[i].source), "s%d", i);
+		snprintf(churns[i].name, sizeof(churns[i].name), "d/e/f/n%d", i);
+		snprintf(churns[i].other, sizeof(churns[i].other), "d/e/g/o%d", i);
+		write_file(f->root, churns[i].source, "x");
 	}
-	atomic_store(&p.stop, true);
-	pthread_join(thread, NULL);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, churn_names, &churns[i]), 0);
+	for (int i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(churns[i].result, 0);
 }
 
 /* A whole write replaces the old text, has the mode that was asked for whatever the umask, and
