@@ -22,6 +22,9 @@ if(IS_DIRECTORY "${PROJECT_SOURCE_DIR}/etc")
 	install(DIRECTORY etc/ DESTINATION "${CMAKE_INSTALL_DOCDIR}/examples"
 		FILES_MATCHING PATTERN "*.yaml")
 endif()
+install(FILES etc/man/cogfs.1 DESTINATION "${CMAKE_INSTALL_MANDIR}/man1")
+install(FILES etc/completions/cogfs.bash RENAME cogfs
+	DESTINATION "${CMAKE_INSTALL_DATADIR}/bash-completion/completions")
 
 add_custom_target(uninstall
 	COMMAND "${CMAKE_COMMAND}" "-DMANIFEST=${PROJECT_BINARY_DIR}/install_manifest.txt"

@@ -34,9 +34,8 @@ static void say_held(const json_t *done)
 
 	if (held)
 		cli_error("flush: %" PRIu64
-			  " file%s still open for writing; what they hold goes up when they "
-			  "are closed",
-			  held, held == 1 ? " is" : "s are");
+			  " file%s still open for writing: to be stored when closed",
+			  held, held == 1 ? "" : "s");
 }
 
 static int flush(const struct mount_place *place, int64_t timeout_ms, bool as_json)

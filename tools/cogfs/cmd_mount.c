@@ -4,7 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/daemon.h"
@@ -128,6 +128,9 @@ static int mount_configured(struct mount_job *job, struct conf_load_args *load,
 	/* The daemon leaves this directory: a reload must not depend on it. */
 	load->file = config->source;
 	r = serve(&args, &err);
+	if (r == 0 && geteuid() != 0 && !args.foreground)
+		cli_error("mounted without root: reads pass through the daemon, and one that dies "
+			  "ends the mount");
 	return r < 0 ? complain(job, &err, r, MOUNT_FAILED) : MOUNT_OK;
 }
 

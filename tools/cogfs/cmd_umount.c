@@ -105,10 +105,9 @@ static int wait_for_end(const char *dir, const struct daemon_info *daemon, int64
 	if (!left)
 		return lives && timeout_ms > 0 ? CLI_DIRTY : CLI_OK;
 	if (!lives)
-		cli_error("umount %s: %llu files are not in the store; they are safe in %s, and "
-			  "the next mount "
-			  "goes on",
-			  dir, (unsigned long long)left, daemon->cache_dir);
+		cli_error("umount %s: not in the store yet: %llu file%s; safe in %s until the next "
+			  "mount",
+			  dir, (unsigned long long)left, left == 1 ? "" : "s", daemon->cache_dir);
 	return CLI_DIRTY;
 }
 
