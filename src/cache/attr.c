@@ -317,6 +317,7 @@ int obj_save_meta(struct cache *c, struct obj *o)
 	int r;
 
 	record_init(&change.rec);
+	SCOPE_LOCK(&c->ns);
 	{
 		SCOPE_LOCK(&c->lock);
 		if (o->flags & OBJ_ORPHAN)
@@ -336,10 +337,10 @@ int obj_save_meta(struct cache *c, struct obj *o)
 			jent_release(&change);
 			return 0;
 		}
-		if (!r)
+		if (!r && has_store(c) && o->parent)
 			obj_set_exist(o, EX_LOCAL);
 	}
-	if (!r && *change.key)
+	if (!r && *change.key && has_store(c))
 		r = append_change(c, &change, false, NULL);
 	if (!r)
 		body_store_record(c, o);

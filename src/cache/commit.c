@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "cache/internal.h"
+#include "model/class.h"
 #include "util/fsutil.h"
 
 int append_change(struct cache *c, struct jent *change, bool hold, uint64_t *ret_seq)
@@ -72,6 +73,14 @@ static void session_counted(struct cache *c, struct wsession *wr)
 	c->written -= more;
 }
 
+/* The class's mark that a whole directory is done. */
+static bool goes_last(struct cache *c, const char *key)
+{
+	const struct conf_class *class = key ? class_of(c->config, key) : NULL;
+
+	return class && class->after_siblings;
+}
+
 static int note_change(struct cache *c, struct obj *o, struct jent *change)
 {
 	SCOPE_LOCK(&c->lock);
@@ -85,13 +94,15 @@ static int note_change(struct cache *c, struct obj *o, struct jent *change)
 	change->size = change->rec.size;
 	change->base = o->wr->base;
 	change->staging_id = o->wr->id;
+	change->after_siblings = goes_last(c, change->key);
 	o->wr->changed = false;
 	session_look(o->wr);
 	session_counted(c, o->wr);
 	return change->key ? 0 : -ENOMEM;
 }
 
-int session_note(struct cache *c, struct obj *o, bool hold)
+/* ns held: the key that is journalled is the one that the object has. */
+static int note(struct cache *c, struct obj *o, bool hold)
 {
 	struct jent change = {.op = J_PUT};
 	uint64_t seq = 0;
@@ -112,6 +123,12 @@ int session_note(struct cache *c, struct obj *o, bool hold)
 	}
 	jent_release(&change);
 	return r == -ENOENT ? 0 : r;
+}
+
+int session_note(struct cache *c, struct obj *o, bool hold)
+{
+	SCOPE_LOCK(&c->ns);
+	return note(c, o, hold);
 }
 
 /* --- the last close --- */
@@ -259,7 +276,7 @@ static int publish_commit(struct cache *c, struct obj *o, struct record *rec)
 	int r = 0;
 
 	if (o->wr->changed || !o->wr->put_seq)
-		r = session_note(c, o, true);
+		r = note(c, o, true);
 	if (r)
 		return r;
 	r = place_body(c, o, rec, has_store(c));
@@ -337,9 +354,14 @@ static void drained_put(struct cache *c, struct obj *o, const struct jent *e, co
 		}
 		if (!clean || o->wr || o->exist != EX_LOCAL)
 			return;
-		o->known |= REC_ETAG;
+		if (etag && *etag)
+			o->known |= REC_ETAG;
 		obj_set_exist(o, EX_PRESENT);
 		o->checked_ns = clock_mono(c->clock);
+		if (o->dir && o->flags & OBJ_NEW_DIR) {
+			o->flags &= ~OBJ_NEW_DIR; /* others see it from now on, and may put something into it */
+			o->dir->listed_ns = o->checked_ns;
+		}
 	}
 	(void)body_store_record(c, o);
 }

@@ -118,7 +118,7 @@ struct begun {
 	uint64_t seq; /* journal entry that names it already, 0 = none */
 };
 
-/* --- the ways to begin; ns held, OBJ_BUSY set, lock not held. They return a descriptor for writing --- */
+/* --- the ways to begin; OBJ_BUSY is set, no lock is held (copies take long). They return a descriptor for writing --- */
 
 static int begin_empty(struct cache *c, uint64_t *ret_id)
 {
@@ -189,6 +189,7 @@ static int note_before_move(struct cache *c, struct obj *o, uint64_t id, uint64_
 	return r;
 }
 
+/* ns held */
 static int begin_move(struct cache *c, struct obj *o, const char *key, struct begun *b)
 {
 	int r;
@@ -210,14 +211,19 @@ static nlink_t fd_links(int fd)
 	return fstat(fd, &st) ? 2 : st.st_nlink;
 }
 
-/* An existing object's bytes become writable. */
-static int begin_body(struct cache *c, struct obj *o, const char *key, uint64_t size, struct begun *b)
+/* An existing object's bytes become writable: a descriptor, or -EINPROGRESS: the body itself is to be moved. */
+static int begin_body(struct cache *c, struct obj *o, struct begun *b)
 {
-	uint64_t seq = 0, staged = journal_body(c, key, &seq);
+	CLEANUP_FREE char *key = obj_key(c, o);
+	uint64_t seq = 0, size, staged = key ? journal_body(c, key, &seq) : 0;
 	CLEANUP_CLOSE int body = -1;
 	struct local *l;
 	int fd;
 
+	{
+		SCOPE_LOCK(&c->lock);
+		size = o->size;
+	}
 	b->how = BEGUN_SAME_INODE;
 	if (staged) {
 		fd = begin_rebody(c, seq, staged, size, &b->id);
@@ -228,7 +234,7 @@ static int begin_body(struct cache *c, struct obj *o, const char *key, uint64_t 
 	if (body < 0)
 		return body;
 	if (l == c->disk && fd_links(body) == 1)
-		return begin_move(c, o, key, b);
+		return -EINPROGRESS;
 	b->how = BEGUN_COPIED;
 	return begin_copy(c, body, size, &b->id);
 }
@@ -303,23 +309,40 @@ static int begin_commit(struct cache *c, struct obj *o, const char *key, const s
 	return 0;
 }
 
+/* What a restart needs to know of a file that no flush has journalled yet. */
+static void note_record(struct cache *c, struct obj *o, int fd)
+{
+	struct record rec;
+	int r;
+
+	record_init(&rec);
+	{
+		SCOPE_LOCK(&c->lock);
+		r = obj_to_record(o, &rec);
+	}
+	if (!r)
+		(void)record_to_fd(&rec, fd);
+	record_release(&rec);
+}
+
 static int begin(struct cache *c, struct obj *o, bool fresh)
 {
 	struct begun b = {.how = BEGUN_FRESH};
 	CLEANUP_FREE char *key = NULL;
 	CLEANUP_CLOSE int fd = -1;
-	uint64_t size;
 	int r;
 
+	fd = fresh ? begin_empty(c, &b.id) : begin_body(c, o, &b);
+	if (fd < 0 && fd != -EINPROGRESS)
+		return fd;
+	if (fresh)
+		note_record(c, o, fd);
 	SCOPE_LOCK(&c->ns);
-	{
-		SCOPE_LOCK(&c->lock);
-		key = obj_key_locked(o);
-		size = o->size;
-	}
+	key = obj_key(c, o);
 	if (!key)
 		return -ENOMEM;
-	fd = fresh ? begin_empty(c, &b.id) : begin_body(c, o, key, size, &b);
+	if (fd == -EINPROGRESS)
+		fd = begin_move(c, o, key, &b);
 	if (fd < 0)
 		return fd;
 	r = begin_commit(c, o, key, &b, fd);
