@@ -210,6 +210,7 @@ static int parse_text(struct conf_reader *rd, const char *text, size_t len)
 	}
 	rd->doc = &doc;
 	r = read_document(rd);
+	rd->doc = NULL;
 	yaml_document_delete(&doc);
 	if (r == 0 && !yaml_parser_load(&parser, &doc)) {
 		r = parser_error(rd, &parser);

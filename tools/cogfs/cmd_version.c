@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -38,7 +39,7 @@ static const char *uring_switch(void)
 	return c == 'Y' || c == '1' ? NULL : "switched off: fuse.enable_uring is N";
 }
 
-static void print_feature(size_t i, unsigned int major_no, unsigned int minor_no)
+static void print_feature(size_t i, unsigned long major_no, unsigned long minor_no)
 {
 	bool kernel = major_no > features[i].major_no ||
 		      (major_no == features[i].major_no && minor_no >= features[i].minor_no);
@@ -61,9 +62,10 @@ static void print_feature(size_t i, unsigned int major_no, unsigned int minor_no
 int cmd_version(const struct cli_verb *verb, int argc, char **argv)
 {
 	struct cli_args args = {.verb = verb, .argc = argc, .argv = argv};
-	unsigned int major_no = 0, minor_no = 0;
+	unsigned long major_no, minor_no = 0;
 	bool brief = false;
 	struct utsname host;
+	char *end;
 	int id;
 
 	while ((id = cli_next(&args)) > 0)
@@ -78,8 +80,12 @@ int cmd_version(const struct cli_verb *verb, int argc, char **argv)
 	if (strcmp(COGFS_BUILD_KIND, "plain") != 0)
 		printf(" (%s build)", COGFS_BUILD_KIND);
 	printf("\nlibfuse %s (built with %s)\n", fuse_pkgversion(), COGFS_LIBFUSE_VERSION);
-	if (uname(&host) < 0 || sscanf(host.release, "%u.%u", &major_no, &minor_no) != 2)
+	if (uname(&host) < 0)
 		return CLI_OK;
+	/* "6.18.44-1": what follows the second number does not count. */
+	major_no = strtoul(host.release, &end, 10);
+	if (*end == '.')
+		minor_no = strtoul(end + 1, NULL, 10);
 	printf("Linux %s\n", host.release);
 	for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++)
 		print_feature(i, major_no, minor_no);

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "util/cleanup.h"
@@ -94,13 +93,12 @@ static bool fd_is_in(const struct walk *w, const char *fd)
 {
 	char name[300], line[128];
 	CLEANUP_FCLOSE FILE *in = NULL;
-	int id;
 
 	snprintf(name, sizeof(name), "fdinfo/%s", fd);
 	in = open_file(w->proc_fd, name);
 	while (in && fgets(line, sizeof(line), in))
-		if (sscanf(line, "mnt_id: %d", &id) == 1)
-			return id == w->m->id;
+		if (strncmp(line, "mnt_id:", 7) == 0)
+			return strtol(line + 7, NULL, 10) == w->m->id;
 	return false;
 }
 
@@ -128,6 +126,16 @@ static void look_at_link(struct walk *w, const char *name, const char *how)
 		report_link(w, how, name);
 }
 
+/* The field after n others, separated by single or more spaces; "" behind the last. */
+static const char *field(const char *line, int n)
+{
+	for (; n > 0; n--) {
+		line += strcspn(line, " ");
+		line += strspn(line, " ");
+	}
+	return line;
+}
+
 /* "7f00-7f01 r--p 00000000 00:2e 17   /path": the device tells. */
 static void look_at_maps(struct walk *w)
 {
@@ -136,18 +144,18 @@ static void look_at_maps(struct walk *w)
 	size_t size = 0;
 
 	while (in && getline(&line, &size, in) > 0) {
-		unsigned int major_no, minor_no;
-		int path = 0;
+		const char *path;
+		dev_t dev;
 
-		if (sscanf(line, "%*s %*s %*s %x:%x %*s %n", &major_no, &minor_no, &path) < 2 ||
-		    !path || makedev(major_no, minor_no) != w->m->dev)
-			continue;
 		line[strcspn(line, "\n")] = '\0';
-		if (last && strcmp(last, line + path) == 0)
+		path = field(line, 5);
+		if (!mount_parse_dev(field(line, 3), 16, &dev) || dev != w->m->dev || !*path)
+			continue;
+		if (last && strcmp(last, path) == 0)
 			continue;
 		free(last);
-		last = strdup(line + path);
-		report(w, "has mapped", line + path);
+		last = strdup(path);
+		report(w, "has mapped", path);
 	}
 }
 

@@ -46,11 +46,25 @@ static void entry_release(struct mount_entry *m)
 	free(m->source);
 }
 
+bool mount_parse_dev(const char *text, int base, dev_t *ret)
+{
+	char *colon, *end;
+	unsigned long major_no = strtoul(text, &colon, base), minor_no;
+
+	if (colon == text || *colon != ':')
+		return false;
+	minor_no = strtoul(colon + 1, &end, base);
+	if (end == colon + 1 || (*end && *end != ' '))
+		return false;
+	*ret = makedev((unsigned int)major_no, (unsigned int)minor_no);
+	return true;
+}
+
 /* "36 35 98:0 /root /dir opts [tags...] - type source superopts". 1: taken, 0: no such line. */
 static int parse_line(char *line, struct mount_entry *ret)
 {
 	char *fields[6], *tail[2], *save, *dash = strstr(line, " - ");
-	unsigned int major_no, minor_no;
+	dev_t dev;
 
 	if (!dash)
 		return 0;
@@ -65,12 +79,12 @@ static int parse_line(char *line, struct mount_entry *ret)
 		if (!tail[i])
 			return 0;
 	}
-	if (sscanf(fields[2], "%u:%u", &major_no, &minor_no) != 2)
+	if (!mount_parse_dev(fields[2], 10, &dev))
 		return 0;
 	*ret = (struct mount_entry){
 		.id = (int)strtol(fields[0], NULL, 10),
 		.parent = (int)strtol(fields[1], NULL, 10),
-		.dev = makedev(major_no, minor_no),
+		.dev = dev,
 		.root = copy_field(fields[3]),
 		.dir = copy_field(fields[4]),
 		.type = copy_field(tail[0]),

@@ -30,6 +30,9 @@ int mount_table_parse(FILE *in, struct mount_table *ret);
 int mount_table_load(struct mount_table *ret, struct err *err);
 void mount_table_release(struct mount_table *table);
 
+/* "0:41", as mountinfo (base 10) and maps (base 16) write a device; a space may follow. */
+bool mount_parse_dev(const char *text, int base, dev_t *ret);
+
 bool mount_is_cogfs(const struct mount_entry *m);
 /* What is mounted exactly at dir (the topmost), or NULL. */
 const struct mount_entry *mount_at(const struct mount_table *table, const char *dir);
