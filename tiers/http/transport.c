@@ -367,7 +367,6 @@ static int code_to_errno(CURLcode code, bool *ret_transient)
 		*ret_transient = true;
 		return -ETIMEDOUT;
 	case CURLE_URL_MALFORMAT:
-	case CURLE_UNSUPPORTED_PROTOCOL:
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_CACERT_BADFILE:
 	case CURLE_SSL_CERTPROBLEM:
