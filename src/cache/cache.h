@@ -119,6 +119,9 @@ int cache_start(struct cache *c, struct err *err);
  */
 uint64_t cache_free(struct cache *c, int64_t drain_ns, void (*fn)(void *arg, uint64_t entries, uint64_t bytes), void *arg);
 
+/* Frees a cache that was not started; nothing is drained, the journal keeps what it has. */
+void cache_destroy(struct cache *c);
+
 /* --- objects --- */
 struct obj *cache_root(struct cache *c); /* a new reference */
 struct obj *obj_ref(struct obj *o);
@@ -208,6 +211,8 @@ struct obj *cfile_obj(const struct cfile *f);
 int cfile_flags(const struct cfile *f);
 /* A complete body that may be handed to the kernel: its descriptor (f's), else -1. The inode tells equal bodies. */
 int cfile_body_fd(const struct cfile *f, uint64_t *ret_ino);
+/* The inode of the local file that f reads and writes, also while somebody writes it; 0: none. */
+uint64_t cfile_ino(const struct cfile *f);
 
 /* What a read yields: either a descriptor to read from, or bytes. len is clipped at the end of the object. */
 struct cache_data {
@@ -233,6 +238,9 @@ int cache_fsync(struct cache *c, struct cfile *f, struct cache_wait *w);
 void cache_release(struct cache *c, struct cfile *f);
 /* A writable mapping of the body may outlive f (it was opened while passthrough was on): watch it and commit later. */
 void cache_release_mapped(struct cache *c, struct cfile *f);
+
+/* Drops f as a crash would, when the connection is gone: what its last flush journalled is kept, and no more. */
+void cache_abandon(struct cache *c, struct cfile *f);
 
 /*
  * Makes slot's open file live again, without any network. key: its present name, or NULL where that is gone (then *ret_obj

@@ -80,6 +80,11 @@ static uint64_t fd_ino(int fd)
 	return fstat(fd, &st) ? 0 : st.st_ino;
 }
 
+uint64_t cfile_ino(const struct cfile *f)
+{
+	return f->fd < 0 ? 0 : fd_ino(f->fd);
+}
+
 /* --- open for reading --- */
 
 struct verify_arg {
@@ -434,4 +439,16 @@ void cache_release_mapped(struct cache *c, struct cfile *f)
 		}
 	}
 	release(c, f);
+}
+
+void cache_abandon(struct cache *c, struct cfile *f)
+{
+	SCOPE_LOCK(&c->lock);
+	struct obj *o = f->obj;
+
+	obj_get(o);
+	if (f->writer && o->wr && !--o->wr->writers)
+		session_free(c, o); /* its staging file stays: the next start decides by the journal */
+	cfile_put(c, f);
+	obj_put_locked(c, o);
 }

@@ -406,9 +406,6 @@ int cache_checkpoint(struct cache *c, bool clean);
 /* o's life is over: dropped here, deleted in the store. No lock held */
 void obj_expire(struct cache *c, struct obj *o);
 
-/* --- cache.c --- */
-void cache_destroy(struct cache *c); /* also what is half made */
-
 /* --- recover.c --- */
 int recover_tree(struct cache *c);
 int recover_held(struct cache *c);
