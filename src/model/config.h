@@ -137,16 +137,6 @@ int conf_parse_duration_ms(const char *text, int64_t *ret_ms); /* "never": CONF_
 /* NULL-safe: the first tier of a type that is enabled, or NULL. */
 const struct conf_tier *config_tier(const struct config *config, enum tier_type type);
 
-/* The first class of which a pattern matches key, or NULL: the defaults hold. */
-const struct conf_class *config_class(const struct config *config, const char *key);
-
-/*
- * {name} is one part of the key or a piece of one, * likewise and perhaps empty, a double star is
- * all that follows, and with a slash behind it any number of whole parts. Time is bounded by the
- * product of the lengths.
- */
-bool conf_pattern_matches(const char *pattern, const char *key);
-
 /*
  * What SIGHUP changes while mounted: log.*, mount.list_ttl, negative_ttl, write.upload_delay,
  * max_dirty, drain_deadline, deadlines.*, sizes of tiers. Lists in err the names that differ and
