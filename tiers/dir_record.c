@@ -198,6 +198,9 @@ int dir_record_write(const struct dir *d, int fd, const struct record *rec, cons
 
 	if (!d->xattrs && (rec->known & REC_MODE) && S_ISLNK(rec->mode))
 		return -EOPNOTSUPP;
+	r = tier_check_metadata(rec);
+	if (r)
+		return r;
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (stamp != STAMP_NEW)

@@ -250,16 +250,6 @@ static int mem_get(struct tier *t, struct tier_call *call, const char *key, uint
 	return r;
 }
 
-/* What the store says of too much metadata; the encoding of the clouds is the measure. */
-static int check_meta(const struct record *rec)
-{
-	struct meta_list list = {0};
-	int r = record_to_meta(rec, &list);
-
-	meta_list_release(&list);
-	return r;
-}
-
 /* malloc'ed "key/". */
 static char *marker_name(const char *key)
 {
@@ -281,7 +271,7 @@ static int mem_put(struct tier *t, struct tier_call *call, const char *key,
 	CLEANUP_VERSION struct version *v = NULL;
 	CLEANUP_BLOB struct blob *blob = NULL;
 	struct mem *m = mem_of(t);
-	int r = check_meta(rec);
+	int r = tier_check_metadata(rec);
 
 	if (r == 0)
 		r = blob_read(src, &blob);
@@ -327,7 +317,7 @@ static int mem_copy(struct tier *t, struct tier_call *call, const char *from, co
 	CLEANUP_VERSION struct version *old = NULL;
 	CLEANUP_VERSION struct version *v = NULL;
 	struct mem *m = mem_of(t);
-	int r = rec ? check_meta(rec) : 0;
+	int r = rec ? tier_check_metadata(rec) : 0;
 
 	if (r == 0)
 		r = take(m, from, etag, &old);

@@ -70,6 +70,15 @@ int tier_call_check(const struct tier *t, const struct tier_call *call)
 	return 0;
 }
 
+int tier_check_metadata(const struct record *rec)
+{
+	struct meta_list list = {0};
+	int r = record_to_meta(rec, &list);
+
+	meta_list_release(&list);
+	return r;
+}
+
 enum key_kind { KEY_NONE, KEY_OBJECT, KEY_OR_MARKER };
 
 /* Refuses what no store may be asked for, with a text. */

@@ -223,6 +223,8 @@ void tier_release(struct tier *t);
 
 /* For a store at work: 0, -ECANCELED or -ETIMEDOUT, as the call's cancel and deadline stand. */
 int tier_call_check(const struct tier *t, const struct tier_call *call);
+/* For a store that would take more: -E2BIG where rec is more than META_MAX, which no other store takes. */
+int tier_check_metadata(const struct record *rec);
 
 /*
  * --- the wrappers: what callers use. They assert the contract on both sides, count and check keys ---
