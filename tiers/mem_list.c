@@ -76,10 +76,11 @@ static int page_take(struct mem *m, const struct tier_list_req *req, struct page
 
 	for (size_t i = mem_lower_bound(m, req->prefix); i < m->n && r == 0; i++) {
 		const char *name = m->slots[i].name;
-		size_t len = rolled_up(req, name);
+		size_t len;
 
 		if (strncmp(name, req->prefix, base) != 0)
 			break;
+		len = rolled_up(req, name);
 		if (told_before(req, name) ||
 		    (len > 0 && len == last_len && strncmp(name, last, len) == 0))
 			continue;
