@@ -139,11 +139,7 @@ static void dir_close(struct tier *t)
 {
 	struct dir *d = dir_of(t);
 
-	for (unsigned int i = 0; i < DIR_LOCKS; i++) {
-		if (d->slots[i].fd >= 0)
-			close(d->slots[i].fd);
-		pthread_mutex_destroy(&d->slots[i].mtx);
-	}
+	dir_locks_release(d);
 	cleanup_closep(&d->lock_fd);
 	cleanup_closep(&d->tmp_fd);
 	cleanup_closep(&d->root_fd);
@@ -253,16 +249,14 @@ int dir_create(const struct tier_env *env, const struct dir_conf *conf, struct t
 
 	if (!d)
 		return err_set(err, -ENOMEM, "no memory");
-	r = tier_init(&d->base, &dir_ops, conf->name, &no_caps, env->clock, env->counters);
+	r = dir_locks_init(d);
+	if (r == 0)
+		r = tier_init(&d->base, &dir_ops, conf->name, &no_caps, env->clock, env->counters);
 	if (r) {
 		free(d);
 		return err_set(err, r, "%s", err_text(NULL, r));
 	}
 	d->root_fd = d->tmp_fd = d->lock_fd = -1;
-	for (unsigned int i = 0; i < DIR_LOCKS; i++) {
-		pthread_mutex_init(&d->slots[i].mtx, NULL);
-		d->slots[i].fd = -1;
-	}
 	d->read_only = conf->read_only;
 	d->link = conf->link;
 	d->path = strdup(conf->path);

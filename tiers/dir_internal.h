@@ -12,8 +12,10 @@
 #define DIR_LOCKS 64
 
 struct dir_slot {
-	pthread_mutex_t mtx; /* held for as long as the lock is; protects fd */
-	int fd;		     /* of the lock file, -1 until it is first needed */
+	pthread_mutex_t mtx; /* protects taken; never held across I/O */
+	pthread_cond_t freed;
+	bool taken;
+	int fd; /* of the lock file, -1 until it is first needed; who has taken the slot */
 };
 
 struct dir {
@@ -71,6 +73,9 @@ int dir_record_pin(const struct dir *d, int fd, const char *etag);
 int dir_record_clear(const struct dir *d, int fd);
 
 /* --- dir_lock.c --- */
+
+int dir_locks_init(struct dir *d);
+void dir_locks_release(struct dir *d);
 
 struct dir_lock {
 	struct dir *d;

@@ -15,27 +15,70 @@
 #include "util/cleanup.h"
 #include "util/hash.h"
 
-#define MUTEX_SLICE_NS (50 * NSEC_PER_MSEC) /* how late a cancellation is heard */
+#define WAIT_SLICE_NS (50 * NSEC_PER_MSEC) /* how late a cancellation is heard */
 #define POLL_NS (2 * NSEC_PER_MSEC)
 
-static int lock_mutex(const struct dir *d, const struct tier_call *call, struct dir_slot *slot)
+int dir_locks_init(struct dir *d)
 {
-	for (;;) {
-		struct timespec until;
-		int r;
+	pthread_condattr_t attr;
+	int r = pthread_condattr_init(&attr);
 
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_nsec += MUTEX_SLICE_NS;
-		if (until.tv_nsec >= NSEC_PER_SEC) {
-			until.tv_nsec -= NSEC_PER_SEC;
-			until.tv_sec++;
-		}
-		if (pthread_mutex_clocklock(&slot->mtx, CLOCK_MONOTONIC, &until) == 0)
-			return 0;
-		r = tier_call_check(&d->base, call);
+	if (r)
+		return -r;
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	for (unsigned int i = 0; i < DIR_LOCKS; i++) {
+		pthread_mutex_init(&d->slots[i].mtx, NULL);
+		pthread_cond_init(&d->slots[i].freed, &attr);
+		d->slots[i].fd = -1;
+	}
+	pthread_condattr_destroy(&attr);
+	return 0;
+}
+
+void dir_locks_release(struct dir *d)
+{
+	for (unsigned int i = 0; i < DIR_LOCKS; i++) {
+		cleanup_closep(&d->slots[i].fd);
+		pthread_cond_destroy(&d->slots[i].freed);
+		pthread_mutex_destroy(&d->slots[i].mtx);
+	}
+}
+
+static struct timespec slice_from_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	ts.tv_nsec += WAIT_SLICE_NS;
+	if (ts.tv_nsec >= NSEC_PER_SEC) {
+		ts.tv_nsec -= NSEC_PER_SEC;
+		ts.tv_sec++;
+	}
+	return ts;
+}
+
+static int take_slot(const struct dir *d, const struct tier_call *call, struct dir_slot *slot)
+{
+	SCOPE_LOCK(&slot->mtx);
+
+	while (slot->taken) {
+		struct timespec until = slice_from_now();
+		int r = tier_call_check(&d->base, call);
+
 		if (r)
 			return r;
+		pthread_cond_timedwait(&slot->freed, &slot->mtx, &until);
 	}
+	slot->taken = true;
+	return 0;
+}
+
+static void give_slot(struct dir_slot *slot)
+{
+	SCOPE_LOCK(&slot->mtx);
+
+	slot->taken = false;
+	pthread_cond_signal(&slot->freed);
 }
 
 static int lock_file(const struct dir *d, const struct tier_call *call, struct dir_slot *slot)
@@ -66,13 +109,13 @@ static int lock_file(const struct dir *d, const struct tier_call *call, struct d
 int dir_lock(struct dir *d, struct tier_call *call, const char *key, struct dir_lock *ret_lock)
 {
 	struct dir_slot *slot = &d->slots[hash64(key, strlen(key)) % DIR_LOCKS];
-	int r = lock_mutex(d, call, slot);
+	int r = take_slot(d, call, slot);
 
 	if (r)
 		return dir_fail(call, r, "waiting for the lock");
 	r = d->flock ? lock_file(d, call, slot) : 0;
 	if (r) {
-		pthread_mutex_unlock(&slot->mtx);
+		give_slot(slot);
 		return dir_fail(call, r, "waiting for the lock");
 	}
 	*ret_lock = (struct dir_lock){.d = d, .slot = slot};
@@ -85,6 +128,6 @@ void dir_unlock(struct dir_lock *lock)
 		return;
 	if (lock->d->flock)
 		flock(lock->slot->fd, LOCK_UN);
-	pthread_mutex_unlock(&lock->slot->mtx);
+	give_slot(lock->slot);
 	lock->slot = NULL;
 }
