@@ -3,7 +3,7 @@
 A TCP proxy between one mount and its S3 server: counts requests, and goes wrong on demand.
 
 It reads the requests (start line, headers, Content-Length) and passes the bytes on unchanged. What goes
-wrong can be limited to requests that `only(method, path)` accepts.
+wrong can be limited to requests that `only(request)` accepts.
 """
 
 import socket
@@ -36,7 +36,7 @@ class Faults:
     """What goes wrong at present."""
 
     def __init__(self):
-        self.only = lambda method, path: True
+        self.only = lambda request: True
         self.delay = 0.0  # seconds before each answer
         self.hang = False  # requests go in, nothing comes out
         self.cut_after = None  # bytes of an answer's body, then the connection is reset
@@ -79,7 +79,7 @@ class Flaky:
         self._reset_all()
 
     def fail(self, only=None, **what):
-        """fail(delay=5), fail(hang=True), fail(answer=http(503), only=lambda m, p: m == "PUT")"""
+        """fail(delay=5), fail(hang=True), fail(answer=http(503), only=lambda r: r.method == "PUT")"""
         faults = Faults()
         if only:
             faults.only = only
@@ -157,7 +157,7 @@ class Flaky:
     def take(self, request):
         """The faults that hit this request, or None."""
         faults = self.faults
-        if not faults.only(request.method, request.path):
+        if not faults.only(request):
             return None
         with self.lock:
             if faults.times is not None:

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lib.flaky import Flaky
@@ -80,7 +81,16 @@ class Versitygw:
         self.log.close()
 
 
-class S3Store:
+class Store:
+    """What both kinds of store can do."""
+
+    def put_many(self, objects):
+        """{key: bytes}, several at a time."""
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda item: self.put(*item), objects.items()))
+
+
+class S3Store(Store):
     """One bucket. Reads and writes it directly, not through the mounts' proxies."""
 
     kind = "s3"
@@ -133,7 +143,7 @@ class S3Store:
         self.client.delete_object(Bucket=self.bucket, Key=key)
 
 
-class DirStore:
+class DirStore(Store):
     """A plain directory as the cold tier."""
 
     kind = "dir"
