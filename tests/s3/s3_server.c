@@ -24,7 +24,7 @@
 
 #define START_TRIES 200 /* of 50 ms */
 
-/* The child dies with us; its stdin is a pipe whose other end we hold. */
+/* The child dies with us; we hold the other ends of its stdin and, where wanted, its stdout. */
 static pid_t spawn(char *const argv[], int *ret_stdin, int *ret_stdout)
 {
 	int in[2], out[2];
@@ -34,16 +34,21 @@ static pid_t spawn(char *const argv[], int *ret_stdin, int *ret_stdout)
 		return -1;
 	pid = fork();
 	if (pid == 0) {
+		int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		dup2(in[0], STDIN_FILENO);
-		dup2(out[1], STDOUT_FILENO);
+		dup2(ret_stdout ? out[1] : null, STDOUT_FILENO);
 		execvp(argv[0], argv);
 		_exit(127);
 	}
 	close(in[0]);
 	close(out[1]);
 	*ret_stdin = in[1];
-	*ret_stdout = out[0];
+	if (ret_stdout)
+		*ret_stdout = out[0];
+	else
+		close(out[0]);
 	return pid;
 }
 
@@ -103,7 +108,7 @@ bool s3_gateway_start(struct s3_server *server)
 	char *const argv[] = {(char *)program, "--port", port_text, "--keep-alive",
 			      "--quiet",       "posix",	 path,	    NULL};
 	unsigned int port = free_port();
-	int out;
+	int tries = 0;
 
 	*server = (struct s3_server){.hold = -1};
 	if (!program || access(program, X_OK) < 0) {
@@ -119,11 +124,12 @@ bool s3_gateway_start(struct s3_server *server)
 	snprintf(port_text, sizeof(port_text), "127.0.0.1:%u", port);
 	setenv("ROOT_ACCESS_KEY", S3_TEST_ACCESS_KEY, 1);
 	setenv("ROOT_SECRET_KEY", S3_TEST_SECRET_KEY, 1);
-	server->pid = spawn(argv, &server->hold, &out);
+	server->pid = spawn(argv, &server->hold, NULL);
 	assert(server->pid > 0);
-	close(out);
-	for (int i = 0; i < START_TRIES && !listens(port); i++)
+	for (; !listens(port); tries++) {
+		assert(tries < START_TRIES);
 		usleep(50 * 1000);
+	}
 	snprintf(server->endpoint, sizeof(server->endpoint), "http://127.0.0.1:%u", port);
 	return true;
 }
