@@ -8,9 +8,9 @@ from xml.sax.saxutils import escape
 
 import pytest
 
+from lib.files import raises
 from lib.flaky import http
 from lib.wait import eventually, never
-from test_posix import raises
 
 ALL = os.environ.get("COGFS_TEST_ALL")
 

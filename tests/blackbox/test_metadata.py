@@ -9,8 +9,8 @@ import time
 import pytest
 
 from lib.artifacts import user_xattrs
+from lib.files import raises
 from lib.wait import eventually
-from test_posix import raises
 
 
 def own(mount, path, name):

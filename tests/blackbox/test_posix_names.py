@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from lib.sys import RENAME_EXCHANGE, RENAME_NOREPLACE, renameat2
-from test_posix import put, raises
+from lib.files import put, raises
 
 # --- rename ---
 

@@ -3,6 +3,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -175,6 +176,35 @@ def test_open_file_is_not_uploaded(new_mount, store):
         never(lambda: in_store(store, "db"), during=0.7, what="an open file in the store")
     a.flush()
     assert len(store.get("db")) == 5 * 4096
+
+
+def kill_in_the_middle(path):
+    """A program that is killed while it writes."""
+    writer = subprocess.Popen(["sh", "-c", '(echo half; sleep 1000) > "$0"', path], start_new_session=True)
+    eventually(lambda: path.stat().st_size == 5, what="half a file")
+    os.killpg(writer.pid, signal.SIGKILL)
+    writer.wait()
+
+
+def test_killed_writer_discards(new_mount, store):
+    """on_kill: discard: what a killed program had half written is given up, and what was there stays."""
+    a = new_mount("a", store)
+    (a / "old").write_bytes(b"whole")
+    a.flush()
+    kill_in_the_middle(a / "new")
+    kill_in_the_middle(a / "old")
+    eventually(lambda: not (a / "new").exists(), what="the end of the half file")
+    eventually(lambda: (a / "old").read_bytes() == b"whole", what="the old version")
+    a.flush()
+    assert store.keys() == {"old": 5} and store.get("old") == b"whole"
+
+
+def test_killed_writer_keeps(new_mount, store):
+    """on_kill: keep: what it had written counts as if it had closed."""
+    a = new_mount("a", store, config={"write": {"on_kill": "keep"}})
+    kill_in_the_middle(a / "new")
+    eventually(lambda: "new" in store.keys(), what="the half file in the store")
+    assert store.get("new") == b"half\n"
 
 
 # --- changes of the tree ---
