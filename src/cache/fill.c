@@ -28,6 +28,7 @@ struct fetch {
 	uint32_t first, n;
 	uint64_t at; /* next byte that is expected */
 	bool share;
+	int64_t announced; /* bytes that min_free counts before they are written */
 };
 
 static uint64_t block_end(const struct fill *f, uint32_t block)
@@ -384,6 +385,8 @@ static int fetch_admit(struct fetch *ft)
 	if (!r) {
 		SCOPE_LOCK(&ft->c->lock);
 		f->reserved += bytes;
+		ft->announced = (int64_t)bytes;
+		local_unwritten(f->tier, ft->announced);
 	}
 	return r;
 }
@@ -412,6 +415,7 @@ static void fetch_done(struct cache *c, struct fetch *ft, int r, struct list *ou
 	SCOPE_LOCK(&c->lock);
 	struct fill *f = ft->f;
 
+	local_unwritten(f->tier, -ft->announced);
 	for (uint32_t b = ft->first; b < ft->first + ft->n; b++)
 		if (f->state[b] == BLOCK_BUSY)
 			f->state[b] = BLOCK_EMPTY;
