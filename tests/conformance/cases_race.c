@@ -35,7 +35,7 @@ static void *race(void *arg)
 /* Lets all racers put a text of their own; exactly one may win, and its version is there. */
 static void must_have_one_winner(struct fixture *f, const struct tier_pre *pre, int losers_code)
 {
-	char texts[RACERS][32], now[ETAG_MAX];
+	char texts[RACERS][64], now[ETAG_MAX];
 	struct racer racers[RACERS];
 	pthread_t threads[RACERS];
 	pthread_barrier_t start;
@@ -43,7 +43,9 @@ static void must_have_one_winner(struct fixture *f, const struct tier_pre *pre, 
 
 	pthread_barrier_init(&start, NULL, RACERS);
 	for (int i = 0; i < RACERS; i++) {
-		snprintf(texts[i], sizeof(texts[i]), "racer %d", i);
+		/* Another text each round: where an etag is a digest, the same bytes are the same version. */
+		snprintf(texts[i], sizeof(texts[i]), "racer %d after %.40s", i,
+			 pre->cond == TIER_IF_MATCH ? pre->etag : "nothing");
 		racers[i] = (struct racer){.t = f->t,
 					   .pre = pre,
 					   .start = &start,

@@ -248,6 +248,11 @@ int s3_head_version(struct s3 *s3, struct tier_call *call, const char *key, bool
 /* Whether key is as pre wants it, a moment ago: 0, -EEXIST, -ESTALE. */
 int s3_look_before(struct s3 *s3, struct tier_call *call, const char *key,
 		   const struct tier_pre *pre);
+/*
+ * A name that is refused is asked for three times before that is believed: versitygw says "is a
+ * directory" also when another call removes the directory above at the same moment. Pauses shortly.
+ */
+bool s3_refusal_again(struct s3 *s3, struct tier_call *call, int code, int tries);
 /* An empty object: a marker or a symlink. */
 int s3_put_empty(struct s3 *s3, struct tier_call *call, const char *key, bool marker,
 		 const struct record *rec, const struct tier_pre *pre, char *ret_etag);

@@ -8,6 +8,15 @@
 #include "tiers/http/xml.h"
 #include "tiers/s3/s3.h"
 
+/*
+ * Nothing was there, or nothing of its own: versitygw says "not empty" to the deletion of a marker that
+ * nobody put, where names below it exist.
+ */
+static bool was_absent(int code)
+{
+	return code == -ENOENT || code == -ENOTEMPTY;
+}
+
 static int delete_object(struct s3 *s3, struct tier_call *call, const char *key, bool marker,
 			 const char *etag)
 {
@@ -18,7 +27,7 @@ static int delete_object(struct s3 *s3, struct tier_call *call, const char *key,
 
 	if (rc == 0)
 		rc = s3_send(s3, call, &rq, &response);
-	return rc == -ENOENT ? 0 : rc;
+	return was_absent(rc) ? 0 : rc;
 }
 
 /*
@@ -75,7 +84,7 @@ static int batch_deleted(void *arg, const char *key, const char *name)
 	key += prefix_len;
 	if (name) {
 		code = s3_error_errno(name);
-		if (code == -ENOENT)
+		if (was_absent(code))
 			code = 0;
 		else
 			err_set(b->err, code, "DeleteObjects: %.80s: %.60s", key, name);

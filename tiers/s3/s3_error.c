@@ -34,6 +34,7 @@ static const struct row {
 	{"BandwidthLimitExceeded", -EIO, SLOWER, NULL},
 	{"ConditionalRequestConflict", -EIO, CONDITION | AGAIN, NULL},
 	{"EntityTooLarge", -EFBIG, 0, NULL},
+	{"ErrDirectoryNotEmpty", -ENOTEMPTY, 0, NULL}, /* versitygw: see s3_del() */
 	{"ExistingObjectIsDirectory", -EINVAL, 0, "this store cannot hold a name and names below it"},
 	{"ExpiredToken", -EACCES, RENEW, "the session token has expired"},
 	{"IncompleteBody", -EIO, AGAIN, NULL},

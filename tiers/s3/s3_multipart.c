@@ -299,7 +299,8 @@ static int upload_complete(struct upload *u, const struct tier_pre *pre, char *r
 		u->call->transient = u->call->throttled = false;
 		rc = s3_upload_complete(u->s3, u->call, u->key, u->id, u->parts, u->n, pre,
 					ret_etag);
-		if (rc == 0 || !try_again(u, u->call, tries))
+		if (rc == 0 || (!s3_refusal_again(u->s3, u->call, rc, tries) &&
+				!try_again(u, u->call, tries)))
 			return rc;
 	}
 }

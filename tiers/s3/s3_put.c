@@ -15,6 +15,9 @@
 #include "tiers/http/digest.h"
 #include "tiers/s3/s3.h"
 
+#define REFUSALS 3
+#define REFUSAL_PAUSE (20 * NSEC_PER_MSEC)
+
 static void cleanup_stream_freep(struct xxh3_stream **stream)
 {
 	xxh3_stream_free(*stream);
@@ -45,6 +48,12 @@ static int body_digest(const struct tier_source *src, char sha256[SHA256_HEX_SIZ
 	return err_set(&call->err, -EIO, "the body changed since its checksum was made");
 }
 
+bool s3_refusal_again(struct s3 *s3, struct tier_call *call, int code, int tries)
+{
+	return code == -EINVAL && tries + 1 < REFUSALS &&
+	       s3_pause(s3, call, NULL, REFUSAL_PAUSE) == 0;
+}
+
 /* Fills and sends a PutObject whose body is set already. */
 static int put_object(struct s3 *s3, struct tier_call *call, struct s3_request *rq,
 		      const struct record *rec, const struct tier_pre *pre, char *ret_etag)
@@ -57,8 +66,13 @@ static int put_object(struct s3 *s3, struct tier_call *call, struct s3_request *
 	rc = s3_record_add(s3, rq, rec);
 	if (rc == 0)
 		rc = s3_pre_add(rq, pre);
-	if (rc == 0)
+	if (rc < 0)
+		return rc;
+	for (int tries = 0;; tries++) {
 		rc = s3_send(s3, call, rq, &response);
+		if (!s3_refusal_again(s3, call, rc, tries))
+			break;
+	}
 	return rc < 0 ? rc : s3_etag_of(&response, ret_etag, &call->err);
 }
 
