@@ -35,7 +35,7 @@ static void *race(void *arg)
 /* Lets all racers put a text of their own; exactly one may win, and its version is there. */
 static void must_have_one_winner(struct fixture *f, const struct tier_pre *pre, int losers_code)
 {
-	char texts[RACERS][64], now[ETAG_MAX];
+	char texts[RACERS][80], now[ETAG_MAX];
 	struct racer racers[RACERS];
 	pthread_t threads[RACERS];
 	pthread_barrier_t start;
