@@ -49,6 +49,8 @@ static bool is_hit(struct fault *f, enum fault_op op, struct fault_plan *ret_pla
 static int fail(struct tier_call *call, const struct fault_plan *plan)
 {
 	call->transient = plan->transient;
+	call->throttled = plan->throttled;
+	call->retry_after_ns = plan->retry_after_ns;
 	return err_set(&call->err, plan->code, "injected%s",
 		       plan->after_effect ? " after the effect" : "");
 }

@@ -74,6 +74,8 @@ struct fault_plan {
 	unsigned int times;  /* calls that are hit then; 0 = all */
 	int code;	     /* negative errno to fail with; 0 = only delay or cut */
 	bool transient;
+	bool throttled;	     /* with transient: the store asked for less, ... */
+	int64_t retry_after_ns; /* ... and for that much time */
 	int64_t delay_ns;    /* before the call, heeding its deadline */
 	uint64_t cut_after;  /* get: fail with -EIO, transient, after that many bytes; 0 = no cut */
 	bool after_effect;   /* do the call, then fail: the answer was lost */
