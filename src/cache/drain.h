@@ -4,8 +4,8 @@
  *
  * A put carries the precondition of its base; a conflict is resolved as `write.conflict` says (equal
  * XXH3 is no conflict). A failure that may pass is retried for ever with growing pauses (1 s .. 60 s, at
- * once when the breaker closes); one that cannot (E2BIG, EFBIG, EINVAL, EACCES, EROFS) is retried slowly, kept and
- * reported: an acknowledged change is never thrown away.
+ * once when the store answers again); one that cannot (E2BIG, EFBIG, EINVAL, EACCES, EROFS, ...) is retried slowly (1 to
+ * 10 min), kept and reported: an acknowledged change is never thrown away.
  *
  * Threads: one scheduler of its own; the work runs on the pool it is given with POOL_DRAIN.
  */
@@ -22,12 +22,18 @@ struct drain;
 /* What became of an entry, told to the owner of the objects. Called without locks, from a worker. */
 struct drain_events {
 	/*
-	 * e is done. etag: the version that the store has now ("" after delete and rename of a directory).
-	 * For a rename of one object, key is e->to. conflict: ours was given up (first_writer) or stored beside.
+	 * The store has e. It is called just before the journal forgets e: journal_find() may still yield it (its seq
+	 * tells), a change that is appended meanwhile follows it, and after a crash in between it is done and told again.
+	 * etag: the version that the store has now ("" after delete, after rename of a directory or of what was
+	 * not there, and where ours is not there: look again). key (J_RENAME of one object: to) is the name that the object
+	 * has by now, which a rename that waits behind e may have changed. conflict: ours was given up
+	 * (first_writer) or stored beside; a conflict that ours won is in the counter only.
 	 */
 	void (*done)(void *arg, const struct jent *e, const char *etag, bool conflict);
 	/* A try failed; for the error list. text names key, tier and cause. */
 	void (*failed)(void *arg, const struct jent *e, int error, const char *text);
+	/* A rename of a directory moved one object; it may have another etag now. `to` is its name by now. May be NULL. */
+	void (*moved)(void *arg, const char *from, const char *to, const char *old_etag, const char *etag);
 	void *arg;
 };
 

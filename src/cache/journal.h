@@ -18,16 +18,24 @@
  *  INFLIGHT  the drainer works on it; it cannot be re-keyed any more, only followed
  *
  * Order. Two entries conflict where one key equals or contains the other (a rename counts with both
- * names). An entry never overtakes an older conflicting one; all others go in parallel.
+ * names; a directory's marker has nothing to do with what lies below it). An entry never overtakes an older
+ * conflicting one; all others go in parallel. The place in line is not the seq: a change that replaces an older one
+ * takes its place, so that whoever waits for that one waits for it.
  *
- * Coalescing, at append time and identically at replay:
- *  - a put or delete replaces an older put of the key that is not INFLIGHT, and inherits its base;
+ * Coalescing, at append time and identically at replay. *Tried* is an entry that is or was INFLIGHT: the store
+ * may have it, whatever it answered, so it is only followed, never changed.
+ *  - a put or delete replaces an older put or delete of the key that is not tried, and inherits its base; metadata is
+ *    merged into such a put. A HELD put stands beside the older one and replaces it when it is released: a crash in
+ *    between must not cost what a close acknowledged;
  *  - a delete of what only ever existed in such a put leaves nothing, if the base is "absent";
- *  - a rename re-keys the puts, metas and mkdirs below `from` that are not INFLIGHT, and older puts at
- *    `to` that are not INFLIGHT are dropped. store_has_from says whether the store may hold `from` too. Where not, nothing
- *    is left to do once all was re-keyed. Where it does: a renamed file whose put was re-keyed only needs `from` deleted
- *    there; else, and for a directory, the store copies and deletes (a directory's copies never overwrite: what lies at
- *    the target is newer).
+ *  - a rename re-keys the puts, metas and mkdirs below `from` that are not tried, and older ones at `to` are
+ *    dropped. store_has_from says whether the store may hold `from` too. Where not, nothing is left to do once all
+ *    was re-keyed. Where it does: a renamed file whose released put was re-keyed only needs `from` deleted there; else, and
+ *    for a directory, the store copies and deletes, and what was re-keyed comes after that.
+ *
+ * Bases. The base of an entry behind another one of its key is what that one leaves behind, whatever the caller
+ * gave. For a rename, base is what the store has at `to`. An object that a rename brought to another name may have another
+ * etag there: the bases of entries that wait for it follow (journal_moved).
  *
  * Durability. Appending is one write(2): it survives the process. journal_sync() makes all that was
  * appended before it survive power loss; concurrent callers share one fdatasync.
@@ -45,16 +53,15 @@
 #include "model/record.h"
 #include "tiers/tier.h"
 #include "util/clock.h"
-#include "util/list.h"
 
 struct journal;
 
 enum jop {
 	J_PUT = 1,  /* key, staging_id (0 for a symlink), rec, base */
-	J_META = 2, /* key, rec, base.etag: new metadata of an object whose bytes are unchanged */
+	J_META = 2, /* key, rec, base: new metadata of an object whose bytes are unchanged; of a directory: as J_MKDIR */
 	J_DELETE = 3, /* key, base */
-	J_RENAME = 4, /* key -> to; dir: everything below. In the store: copy, then delete */
-	J_MKDIR = 5,  /* key, rec: a marker */
+	J_RENAME = 4, /* key -> to; dir: everything below. In the store: copy, then delete. base: of `to` */
+	J_MKDIR = 5,  /* key, rec: a marker. base TIER_IF_ABSENT: it is new, so that an rmdir before the drain leaves nothing */
 	J_RMDIR = 6,  /* key: remove the marker */
 };
 
@@ -72,7 +79,7 @@ struct jent {
 	enum jstate state;
 	bool dir;	    /* J_RENAME: of a directory */
 	bool store_has_from; /* J_RENAME: the store may hold something under key */
-	bool after_siblings; /* waits until every older entry below its directory is done */
+	bool after_siblings; /* waits until every older entry below its directory is done (HELD ones too) */
 	char *key;
 	char *to;	     /* J_RENAME */
 	uint64_t staging_id; /* J_PUT: 16 hex digits name the file; 0 = no bytes */
@@ -84,9 +91,6 @@ struct jent {
 	int64_t due_ns;	 /* monotonic: not before */
 	unsigned int tries;
 	int last_error; /* -errno of the last try, 0 */
-	struct list order;  /* by seq */
-	struct jent *blocker; /* an entry known to be in the way, or NULL */
-	struct jent *key_next; /* hash chain */
 };
 
 struct journal_conf {
@@ -108,11 +112,13 @@ struct journal_report {
 /*
  * Opens and replays. A torn last record is dropped; a corrupt record in the middle ends that log file
  * and is reported (text in err, still success: nothing refuses a mount). Entries found HELD stay so:
- * the owner decides with journal_release or journal_drop once it knows whose handles live on.
+ * the owner decides with journal_release or journal_drop once it knows whose handles live on. Staging files that no
+ * entry names are the owner's to sweep; a released put whose file is gone or too short was never there.
+ * -EPROTO: another version wrote the log.
  */
 int journal_open(const struct journal_conf *conf, struct journal **ret_journal,
 		 struct journal_report *ret_report, struct err *err);
-void journal_close(struct journal *j); /* accepts NULL; everything stays on disk */
+void journal_close(struct journal *j); /* accepts NULL; everything stays on disk, synced */
 
 /*
  * Appends a change; strings and record are copied. On success *ret_seq is its number. For J_PUT with
@@ -135,6 +141,8 @@ int journal_rebody(struct journal *j, uint64_t seq, uint64_t new_staging_id);
 
 /* Everything appended before this call survives power loss when it returns 0. Blocks. */
 int journal_sync(struct journal *j);
+/* Writes a new, short log. It happens by itself when the log is long; for the end and for tests. Blocks. */
+int journal_compact(struct journal *j);
 
 /* --- the drainer's side --- */
 
@@ -146,43 +154,67 @@ int journal_sync(struct journal *j);
 struct jent *journal_take(struct journal *j, int64_t *ret_wake);
 /*
  * The store has it: the entry is gone; its staging file is unlinked, unless keep_body. etag ("" after a delete): what the
- * store holds under the key (J_RENAME: under to) now; it becomes the base of the next live entry of that key.
+ * store holds under the key (J_RENAME: under to; "" where there was nothing to move) now; it becomes the base of the next
+ * live entry of that key. NULL: the store kept another host's version, and that entry will meet it too.
+ * -EIO, -ENOSPC: it could not be noted, e is INFLIGHT still.
  */
 int journal_done(struct journal *j, struct jent *e, const char *etag, bool keep_body);
 /* Back to QUEUED, due after delay_ns. */
 void journal_retry(struct journal *j, struct jent *e, int error, int64_t delay_ns);
 /* A rename that has handled part of its tree notes nothing: it begins again and finds less to do. */
+/*
+ * The rename has brought version from_etag to `to`, where it is etag: whoever waits to change it begins from that. Before
+ * the source is deleted.
+ */
+int journal_moved(struct journal *j, const struct jent *rename, const char *to, const char *from_etag, const char *etag);
+/* What the name key, as it was when e had its turn, is by now: renames since. malloc'ed; NULL: no memory. */
+char *journal_name_now(struct journal *j, const struct jent *e, const char *key);
+/* What the bytes of e, which is INFLIGHT, were found to be. */
+void journal_hashed(struct journal *j, struct jent *e, const struct xxh3 *xxh3);
+/* Where the bytes of e, which is INFLIGHT, are now: journal_rebody may have moved them. */
+uint64_t journal_staging_id(struct journal *j, const struct jent *e);
 
 /* --- questions --- */
 
 struct journal_stats {
 	uint64_t entries, bytes; /* live; bytes of staging files */
 	uint64_t held, inflight;
-	int64_t oldest_ns; /* wall time of the oldest, 0 = none */
+	int64_t oldest_ns; /* wall time of the first in line, 0 = none */
 };
 void journal_stats(struct journal *j, struct journal_stats *ret);
 
-/* True while an entry with seq <= upto lives whose key (or to) is below path ("" = all) and is not HELD. */
+/*
+ * True while an entry lives that carries a change with seq <= upto, whose key (or to) is below path ("" = all) and which is
+ * not HELD; also while a directory above path is being renamed.
+ */
 bool journal_pending(struct journal *j, const char *path, uint64_t upto);
 uint64_t journal_last_seq(struct journal *j);
 
-/* Makes everything below path that is QUEUED due now. */
+/* Makes everything below path that is QUEUED due now, and what it waits for. */
 void journal_hurry(struct journal *j, const char *path);
+/* The same for all whose last try failed: the store is back. */
+void journal_hurry_failed(struct journal *j);
 
-/* In order of seq, under the lock: fn must not call the journal. Non-zero ends it and is returned. */
+/* In line, under the lock: fn must not call the journal. Non-zero ends it and is returned. */
 int journal_foreach(struct journal *j, int (*fn)(void *arg, const struct jent *e), void *arg);
 
 /* The newest live entry of exactly this key (J_RENAME: its to), copied; -ENOENT. jent_release() frees the copy. */
 int journal_find(struct journal *j, const char *key, struct jent *ret);
 void jent_release(struct jent *e);
+/* dst needs no initialisation; -ENOMEM. */
+int jent_copy(struct jent *dst, const struct jent *src);
 
 /*
  * A name in the store's view. Where a pending rename (of a file or a directory) covers key: 1, and *ret_store_key (malloc'ed) is
- * where the object still may be; 0: none does.
+ * where the object still may be; 0: none does. -ENOENT: key is the old name of such a rename, or below it: what the store may
+ * still show there is not key's.
  */
 int journal_origin(struct journal *j, const char *key, char **ret_store_key);
 
-/* Called without locks whenever something became QUEUED, due or gone: wakes drainer and waiters. */
+/*
+ * Called without locks whenever something became QUEUED, due or gone: wakes drainer and waiters. Several may be set;
+ * fn NULL takes those with arg back, and waits for the ones being called.
+ */
 void journal_on_change(struct journal *j, void (*fn)(void *arg), void *arg);
 
 #endif
