@@ -205,7 +205,9 @@ void freq_reply_entry(struct freq *f)
 
 	if (f->node) {
 		e.attr = f->attr.st;
-		e.attr_timeout = e.entry_timeout = driver_seconds(f->attr.valid_ns);
+		e.entry_timeout = driver_seconds(f->attr.valid_ns);
+		/* Who stats a single name is told the truth, not what a listing guessed. */
+		e.attr_timeout = f->attr.provisional ? 0 : e.entry_timeout;
 	} else {
 		e.entry_timeout = driver_seconds(f->neg_ns);
 	}

@@ -219,7 +219,9 @@ void attr_fill(struct cache *c, struct obj *o, struct cache_attr *ret)
 	st->st_nlink = o->flags & OBJ_ORPHAN ? 0 : obj_is_dir(o) ? 2 : 1;
 	st->st_uid = o->uid;
 	st->st_gid = o->gid;
-	st->st_size = obj_is_dir(o) ? 4096 : o->size;
+	st->st_size = obj_is_dir(o) ? 4096 : S_ISLNK(o->mode) && o->extra && o->extra->symlink
+						     ? strlen(o->extra->symlink)
+						     : o->size;
 	st->st_blksize = 4096;
 	st->st_blocks = (st->st_size + 511) / 512;
 	st->st_mtim = ts_of(o->mtime_ns);

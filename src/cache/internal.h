@@ -331,6 +331,8 @@ static inline void local_adjust_if(struct local *l, int64_t delta)
 int obj_refresh(struct cache *c, struct obj *o, bool full, struct cache_wait *w);
 /* The child for a change of names: known, live. A new reference. Lock held likewise. */
 int child_get(struct cache *c, struct obj *dir, const char *name, struct cache_wait *w, struct obj **ret);
+/* A name that a listing shows as an empty file may be a symlink: only a HEAD tells */
+bool obj_is_vague(const struct obj *o);
 int64_t ttl_ns(const struct cache *c);
 /*
  * A store's word on o: its record, a directory, or absence (rec NULL). Another version retires the old bodies: ns and lock held,

@@ -386,12 +386,6 @@ int cdir_error(const struct cdir *d)
 	return d->error;
 }
 
-/* A name that a listing shows as an empty file may be a symlink: only a lookup tells. */
-static bool needs_lookup(const struct obj *o)
-{
-	return !obj_is_dir(o) && !(o->known & REC_MODE) && o->size == 0 && !o->wr;
-}
-
 bool cdir_get(struct cache *c, struct cdir *d, size_t i, const char **ret_name, struct obj **ret_obj,
 	      struct cache_attr *ret_attr)
 {
@@ -404,7 +398,7 @@ bool cdir_get(struct cache *c, struct cdir *d, size_t i, const char **ret_name, 
 	*ret_name = d->name;
 	*ret_obj = o;
 	attr_fill(c, o, ret_attr);
-	if (needs_lookup(o))
+	if (obj_is_vague(o))
 		ret_attr->st.st_mode = 0;
 	return true;
 }

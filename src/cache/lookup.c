@@ -372,6 +372,11 @@ int child_get(struct cache *c, struct obj *dir, const char *name, struct cache_w
 	return 0;
 }
 
+bool obj_is_vague(const struct obj *o)
+{
+	return !obj_is_dir(o) && !(o->known & REC_MODE) && o->size == 0 && !o->wr;
+}
+
 int cache_lookup(struct cache *c, struct obj *dir, const char *name, struct cache_wait *w, struct obj **ret_obj,
 		 struct cache_attr *ret_attr, int64_t *ret_neg_ns)
 {
@@ -381,6 +386,11 @@ int cache_lookup(struct cache *c, struct obj *dir, const char *name, struct cach
 	*ret_neg_ns = has_store(c) ? c->config->mount.negative_ttl_ms * NSEC_PER_MSEC : ttl_ns(c);
 	if (r == -ENOENT)
 		count_one(c->counters, COUNTER_misses);
+	if (!r && obj_is_vague(*ret_obj)) {
+		r = obj_refresh(c, *ret_obj, true, w);
+		if (r)
+			obj_put_locked(c, *ret_obj);
+	}
 	if (r)
 		return r;
 	attr_fill(c, *ret_obj, ret_attr);

@@ -360,6 +360,8 @@ void obj_default_attr(struct cache *c, struct obj *o, mode_t type)
 	o->gid = conf->mount.gid;
 	o->mode = type | (type == S_IFDIR ? conf->mount.mode : conf->mount.mode & 0666);
 	o->known &= ~(REC_MODE | REC_OWNER);
+	if (!o->mtime_ns)
+		o->mtime_ns = clock_wall(c->clock);
 }
 
 void tree_detach(struct cache *c, struct obj *o)
