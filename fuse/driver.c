@@ -107,7 +107,7 @@ int driver_open(struct driver *d, const struct driver_conf *conf, struct err *er
 		return rc;
 	d->started = true;
 	d->control = &control_ops;
-	rc = control_new(d->cache, (struct control **)&d->control_arg);
+	rc = control_new(d->cache, conf->mountpoint, (struct control **)&d->control_arg);
 	return rc ? err_set(err, rc, "control files: %s", strerror(-rc)) : 0;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The control files' contents: a table of names and who writes each. */
+/* The control files: a table of names and who writes each, and the control side's life. */
 #include "control/control.h"
 
 #include <errno.h>
@@ -7,21 +7,50 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cache/cache.h"
+#include "cogfs_version.h"
+#include "control/verbs.h"
+#include "observe/metrics.h"
+#include "observe/stats.h"
 #include "util/cleanup.h"
 
-struct control {
-	struct cache *cache;
-};
+bool control_is_master(const struct control *c, uid_t uid)
+{
+	return uid == 0 || uid == cache_config(c->observed.cache)->mount.uid;
+}
+
+/* --- the files --- */
+
+static int render_stats(struct control *c, FILE *out)
+{
+	struct sample sample;
+	json_t *json;
+	int r;
+
+	sample_take(&c->observed, &sample);
+	json = stats_json(&sample);
+	r = json ? json_dumpf(json, out, JSON_INDENT(2)) : -1;
+	json_decref(json);
+	fputc('\n', out);
+	return r ? -ENOMEM : 0;
+}
+
+static int render_metrics(struct control *c, FILE *out)
+{
+	struct sample sample;
+
+	sample_take(&c->observed, &sample);
+	metrics_print(&sample, out);
+	return 0;
+}
 
 static int render_config(struct control *c, FILE *out)
 {
-	return config_print(cache_config(c->cache), out, false);
+	return config_print(cache_config(c->observed.cache), out, true);
 }
 
 static int render_errors(struct control *c, FILE *out)
 {
-	CLEANUP_FREE char *text = cache_errors(c->cache);
+	CLEANUP_FREE char *text = cache_errors(c->observed.cache);
 
 	if (!text)
 		return -ENOMEM;
@@ -29,39 +58,67 @@ static int render_errors(struct control *c, FILE *out)
 	return 0;
 }
 
+static int render_version(struct control *c, FILE *out)
+{
+	fprintf(out, "cogfs %s (libfuse %s, %s build)\n", COGFS_VERSION, COGFS_LIBFUSE_VERSION,
+		COGFS_BUILD_KIND);
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*render)(struct control *c, FILE *out);
+	bool master; /* names other people's files: only for root and the mount's owner */
 } files[] = {
-	{"config.yaml", render_config},
-	{"errors", render_errors},
+	{"stats.json", render_stats, false},   {"metrics", render_metrics, false},
+	{"config.yaml", render_config, false}, {"errors", render_errors, true},
+	{"version", render_version, false},
 };
 
-static const char *const names[] = {"config.yaml", "errors", NULL};
+static const char *const names[] = {"stats.json", "metrics", "config.yaml",
+				    "errors",	  "version", NULL};
 
 static int render(void *arg, const char *name, uid_t uid, char **ret_buf, size_t *ret_len)
 {
-	FILE *out = NULL;
-	int rc = -ENOENT;
+	struct control *c = arg;
+	CLEANUP_FREE char *buf = NULL;
+	size_t i = 0, len;
+	FILE *out;
+	int r;
 
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-		if (strcmp(files[i].name, name) != 0)
-			continue;
-		out = open_memstream(ret_buf, ret_len);
-		rc = out ? files[i].render(arg, out) : -ENOMEM;
-		break;
-	}
-	if (out && fclose(out) && !rc)
-		rc = -ENOMEM;
-	if (rc && out)
-		free(STEAL_PTR(*ret_buf));
-	return rc;
+	while (i < sizeof(files) / sizeof(files[0]) && strcmp(files[i].name, name) != 0)
+		i++;
+	if (i == sizeof(files) / sizeof(files[0]))
+		return -ENOENT;
+	if (files[i].master && !control_is_master(c, uid))
+		return -EACCES;
+	out = open_memstream(&buf, &len);
+	if (!out)
+		return -ENOMEM;
+	r = files[i].render(c, out);
+	if (fclose(out) && !r)
+		r = -ENOMEM;
+	if (r)
+		return r;
+	*ret_buf = STEAL_PTR(buf);
+	*ret_len = len;
+	return 0;
 }
+
+/* --- requests --- */
 
 static int request(void *arg, const char *json, uid_t uid, gid_t gid, pid_t pid,
 		   struct control_reply *reply)
 {
-	return -EOPNOTSUPP;
+	struct control_request req = {0};
+	struct err err = {0};
+	int r = control_request_parse(json, &req, &err);
+
+	if (r)
+		control_refuse(reply, r, err_text(&err, r));
+	else
+		control_run(arg, &req, uid, reply);
+	return 0;
 }
 
 const struct control_ops control_ops = {
@@ -70,18 +127,37 @@ const struct control_ops control_ops = {
 	.request = request,
 };
 
-int control_new(struct cache *cache, struct control **ret_control)
+/* --- life --- */
+
+int control_new(struct cache *cache, const char *mountpoint, struct control **ret_control)
 {
 	struct control *c = calloc(1, sizeof(*c));
+	int r = -ENOMEM;
 
 	if (!c)
-		return -ENOMEM;
-	c->cache = cache;
+		return r;
+	pthread_mutex_init(&c->lock, NULL);
+	list_init(&c->works);
+	c->mountpoint = strdup(mountpoint);
+	if (c->mountpoint)
+		r = pool_new("cogfs-ctl", CONTROL_MAX_WORKS, &c->pool);
+	if (r) {
+		control_free(c);
+		return r;
+	}
+	c->observed = (struct observed){
+		.cache = cache, .mountpoint = c->mountpoint, .start_ns = clock_mono(&clock_system)};
 	*ret_control = c;
 	return 0;
 }
 
 void control_free(struct control *control)
 {
+	if (!control)
+		return;
+	control_works_cancel(control);
+	pool_free(control->pool);
+	pthread_mutex_destroy(&control->lock);
+	free(control->mountpoint);
 	free(control);
 }

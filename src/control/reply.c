@@ -9,7 +9,7 @@
 #include "util/cleanup.h"
 
 struct control_reply {
-	pthread_mutex_t lock; /* of all below */
+	pthread_mutex_t lock;	 /* of all below */
 	void (*wake)(void *arg); /* NULL once the reader is gone */
 	void *arg;
 	char *buf;

@@ -221,8 +221,7 @@ def test_ram_full(new_mount, store):
     for _ in range(3):
         for key, data in objects.items():
             assert (a / key).read_bytes() == data
-            tiers = {tier["name"]: tier for tier in a.stats()["tiers"]}
-            assert tiers["ram"]["bytes"] <= 8 * MIB
+            assert a.stats()["backends"]["ram"]["size_bytes"] <= 8 * MIB
 
 
 def test_no_disk_tier(new_mount, store):

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cogfs stats: .cogfs/stats.json for people. It is shown by its own shape (values, groups, lists),
- * so that what a newer daemon tells is shown too; names say the unit: *_bytes, *_s, *_ns.
+ * cogfs stats: .cogfs/stats.json for people. All that is in it is shown, so that what a newer
+ * daemon tells is shown too; names say the unit: *_bytes, *_s, *_ns.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -127,7 +127,8 @@ static void print_counters(json_t *counters, bool all)
 	}
 }
 
-static void print_object(json_t *object, const char *indent)
+/* What is a value, one a line. */
+static void print_values(json_t *object)
 {
 	char buf[VALUE_MAX];
 	const char *name;
@@ -137,40 +138,31 @@ static void print_object(json_t *object, const char *indent)
 	{
 		if (!is_scalar(v))
 			continue;
-		fputs(indent, stdout);
-		print_name(name, 22 - (int)strlen(indent));
+		print_name(name, 22);
 		printf(" %s\n", format_value(name, v, buf));
 	}
 }
 
-/* A list of objects: its first value as the head of each, the others behind it. */
-static void print_list(json_t *list)
+/* One line a tier: its name, then its values. */
+static void print_backends(json_t *backends)
 {
+	const char *tier, *name;
 	char buf[VALUE_MAX];
-	const char *name;
-	json_t *item, *v;
-	size_t i;
+	json_t *backend, *v;
 
-	json_array_foreach(list, i, item)
+	json_object_foreach(backends, tier, backend)
 	{
-		const char *before = "  ";
+		const char *before = " ";
 
-		if (!json_is_object(item)) {
-			printf("  %s\n", format_value("", item, buf));
-			continue;
-		}
-		json_object_foreach(item, name, v)
+		printf("  %-8s", format_text(tier, buf));
+		json_object_foreach(backend, name, v)
 		{
 			if (!is_scalar(v))
 				continue;
 			fputs(before, stdout);
-			if (strcmp(before, "  ") == 0) {
-				printf("%-8s", format_value(name, v, buf));
-			} else {
-				print_name(name, 0);
-				printf(" %s", format_value(name, v, buf));
-			}
-			before = strcmp(before, "  ") == 0 ? " " : ", ";
+			print_name(name, 0);
+			printf(" %s", format_value(name, v, buf));
+			before = ", ";
 		}
 		putchar('\n');
 	}
@@ -178,24 +170,13 @@ static void print_list(json_t *list)
 
 static void print_stats(json_t *stats, bool all)
 {
-	const char *name;
-	json_t *v;
+	json_t *manager = json_object_get(stats, "manager");
 
-	print_object(stats, "");
-	json_object_foreach(stats, name, v)
-	{
-		if (is_scalar(v))
-			continue;
-		putchar('\n');
-		print_name(name, 0);
-		putchar('\n');
-		if (strcmp(name, "counters") == 0)
-			print_counters(v, all);
-		else if (json_is_object(v))
-			print_object(v, "  ");
-		else
-			print_list(v);
-	}
+	print_values(manager);
+	puts("\ntiers");
+	print_backends(json_object_get(stats, "backends"));
+	puts("\ncounters");
+	print_counters(json_object_get(manager, "counters"), all);
 }
 
 static int stats(const char *path, bool as_json, bool all)
@@ -219,7 +200,9 @@ static int stats(const char *path, bool as_json, bool all)
 	} else {
 		print_stats(json, all);
 	}
-	r = json_is_true(json_object_get(json, "degraded")) ? CLI_DEGRADED : CLI_OK;
+	r = json_is_true(json_object_get(json_object_get(json, "manager"), "degraded"))
+		    ? CLI_DEGRADED
+		    : CLI_OK;
 	json_decref(json);
 	return r;
 }

@@ -38,13 +38,15 @@ struct daemon_info {
 
 static void ask_daemon(const char *dir, struct daemon_info *ret)
 {
+	const json_t *manager;
 	const char *cache_dir;
 	json_t *stats;
 
 	if (client_stats(dir, &stats, NULL) < 0)
 		return;
-	ret->pid = (pid_t)json_integer_value(json_object_get(stats, "pid"));
-	cache_dir = json_string_value(json_object_get(stats, "cache_dir"));
+	manager = json_object_get(stats, "manager");
+	ret->pid = (pid_t)json_integer_value(json_object_get(manager, "pid"));
+	cache_dir = json_string_value(json_object_get(manager, "cache_dir"));
 	ret->cache_dir = cache_dir ? strdup(cache_dir) : NULL;
 	json_decref(stats);
 }

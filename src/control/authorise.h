@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whether a path is a user's own. */
+#ifndef CONTROL_AUTHORISE_H
+#define CONTROL_AUTHORISE_H
+
+#include <sys/types.h>
+
+#include "cache/cache.h"
+
+/*
+ * 0 where what is at path belongs to uid. -EACCES where it does not, or where nothing is there: the
+ * two look the same, so that nobody learns of names that he could not list. Blocks like a lookup:
+ * on a thread of its own. Other errors are those of a store that does not answer.
+ */
+int authorise_owner(struct cache *cache, const char *path, uid_t uid, struct err *err);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the verbs of the control file do. Those that only look answer at once, in the thread that
+ * asks; the others are works: each on a thread of its own, counted and limited per user, and ended
+ * when the reader goes away or the mount does.
+ */
+#ifndef CONTROL_VERBS_H
+#define CONTROL_VERBS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "control/control.h"
+#include "control/request.h"
+#include "observe/sample.h"
+#include "util/list.h"
+#include "util/pool.h"
+
+#define CONTROL_MAX_WORKS 16
+
+struct control {
+	struct observed observed;
+	char *mountpoint;
+	struct pool *pool;
+	pthread_mutex_t lock; /* of works and stopping */
+	struct list works;    /* struct work, in verbs.c */
+	bool stopping;
+};
+
+/* Whether the user may act on, and be told of, everybody's files. */
+bool control_is_master(const struct control *c, uid_t uid);
+
+/* Answers req, now or later; takes over what it holds, and ends the reply. */
+void control_run(struct control *c, struct control_request *req, uid_t uid,
+		 struct control_reply *reply);
+/* The error as the last line, and the end. */
+void control_refuse(struct control_reply *reply, int error, const char *text);
+
+/* Ends what is under way, and lets nothing new begin. */
+void control_works_cancel(struct control *c);
+
+#endif
