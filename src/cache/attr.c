@@ -108,8 +108,8 @@ int obj_set_record(struct obj *o, const struct record *rec)
 		return -ENOMEM;
 	if (rec->known & REC_SIZE)
 		o->size = rec->size;
-	if (rec->known & REC_MTIME || !(o->known & REC_MTIME))
-		o->mtime_ns = rec->mtime_ns;
+	if (rec->known & REC_MTIME || (!(o->known & REC_MTIME) && rec->mtime_ns))
+		o->mtime_ns = rec->mtime_ns; /* a listing's is provisional: when it was stored */
 	if (rec->known & REC_MODE)
 		o->mode = rec->mode;
 	if (rec->known & REC_OWNER) {
