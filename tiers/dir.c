@@ -184,7 +184,7 @@ static int open_root(struct dir *d, struct err *err)
 	return 0;
 }
 
-/* Files that a writer left when it died. A live one changes its file, link or time, within a day. */
+/* Left by a writer that died. A live one changes its file, link or time, within a day. */
 static void sweep_tmp(const struct dir *d)
 {
 	int fd = openat(d->tmp_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

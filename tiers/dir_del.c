@@ -91,7 +91,7 @@ static int check_version(struct dir *d, struct tier_call *call, const char *key,
 	return 0;
 }
 
-/* Removes the name of an object; neither durable nor pruned yet. Anything else of that name stays. */
+/* Removes an object's name; neither durable nor pruned yet. What is no object stays. */
 static int remove_file(struct dir *d, struct tier_call *call, const char *key, const char *etag)
 {
 	CLEANUP_DIR_LOCK struct dir_lock lock = {0};

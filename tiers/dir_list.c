@@ -115,7 +115,7 @@ static bool skips(const struct walk *w, const struct level *l, const char *name,
 	order = strncmp(name, token, len);
 	if (!directory || order)
 		return order <= 0;
-	/* "name/": with the token inside it, there is more to tell, unless it was told as a whole. */
+	/* "name/" with the token inside: there is more to tell, unless it was told whole. */
 	return token[len] > '/' || (token[len] == '/' && w->req->delimiter);
 }
 
@@ -148,7 +148,7 @@ static int level_read(struct walk *w, struct level *l)
 	return r;
 }
 
-/* Goes into the directory open as fd, which it takes; its path is the first base bytes of w->path. */
+/* Goes into directory fd, which it takes; its path is the first base bytes of w->path. */
 static int level_push(struct walk *w, int fd, size_t base)
 {
 	struct level *l = calloc(1, sizeof(*l));

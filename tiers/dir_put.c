@@ -65,7 +65,7 @@ static int check_pre(struct dir *d, struct tier_call *call, const char *key,
 	return dir_fail(call, fd, "open");
 }
 
-/* In the way of an object: a directory. Where it is empty and nobody made it on purpose, it goes. */
+/* A directory is in the way: where it is empty and nobody made it on purpose, it goes. */
 static bool clear_way(const struct dir *d, const char *key, int parent_fd, const char *base)
 {
 	CLEANUP_CLOSE int fd = -1;
@@ -118,7 +118,7 @@ static int clashes(struct tier_call *call, int code)
 	return dir_fail(call, code, "rename");
 }
 
-/* Renames under the lock that the caller holds. *ret_parent_fd: the directory, to be made durable. */
+/* Renames; the lock is held. *ret_parent_fd: the directory, to be made durable. */
 static int move_in(struct dir_staged *s, struct tier_call *call, const char *key, bool absent,
 		   int *ret_parent_fd, bool *ret_made)
 {

@@ -55,7 +55,7 @@ static int fail(struct tier_call *call, const struct fault_plan *plan)
 		       plan->after_effect ? " after the effect" : "");
 }
 
-/* What comes before the call: delay, and a failure without effect. plan is {0} where nothing hits. */
+/* Before the call: delay, and failure without effect. plan is {0} where nothing hits. */
 static int before(struct tier *t, struct tier_call *call, enum fault_op op, struct fault_plan *plan)
 {
 	int r = 0;

@@ -22,30 +22,36 @@ struct dir_conf {
 	bool read_only;
 	bool link; /* hard-link immutable sources and shared bodies where there is no reflink */
 };
-int dir_create(const struct tier_env *env, const struct dir_conf *conf, struct tier **ret_tier, struct err *err);
+int dir_create(const struct tier_env *env, const struct dir_conf *conf, struct tier **ret_tier,
+	       struct err *err);
 
 struct s3_conf {
 	const char *name;
 	const char *bucket;
-	const char *prefix;	/* "" or "a/b"; joined with exactly one '/' */
-	const char *endpoint;	/* NULL: https://s3.REGION.amazonaws.com */
-	const char *region;	/* NULL: environment, shared config, else us-east-1 */
-	bool path_style;	/* default for any endpoint that is not AWS's, where the configuration says nothing */
-	bool virtual_host;	/* the opposite, said outright; neither of the two: the default */
+	const char *prefix;   /* "" or "a/b"; joined with exactly one '/' */
+	const char *endpoint; /* NULL: https://s3.REGION.amazonaws.com */
+	const char *region;   /* NULL: environment, shared config, else us-east-1 */
+	bool path_style;      /* what any endpoint but AWS's wants */
+	bool virtual_host;    /* the opposite, said outright; neither of the two: the default */
 	const char *storage_class; /* NULL: the bucket's */
-	const char *credentials;   /* "auto", "env", "anonymous", "file:PROFILE", or "static" with the next three */
+	const char *credentials;   /* auto, env, anonymous, file:PROFILE; static: the next three */
 	const char *access_key;
 	const char *secret_key; /* never logged; wiped on close */
 	const char *session_token;
 	bool read_only;
-	uint64_t part_size;	      /* multipart part and threshold in bytes, 0 = 16 MiB / 32 MiB */
-	unsigned int part_parallel;   /* parts of one upload at the same time, 0 = 4 */
-	const char *ca_file;	      /* NULL: the system's */
-	const char *proxy;	      /* "env" (default), "none" or a URL */
+	uint64_t part_size;	    /* multipart part and threshold in bytes, 0 = 16 MiB / 32 MiB */
+	unsigned int part_parallel; /* parts of one upload at the same time, 0 = 4 */
+	const char *ca_file;	    /* NULL: the system's */
+	const char *proxy;	    /* "env" (default), "none" or a URL */
 };
-int s3_create(const struct tier_env *env, const struct s3_conf *conf, struct tier **ret_tier, struct err *err);
+int s3_create(const struct tier_env *env, const struct s3_conf *conf, struct tier **ret_tier,
+	      struct err *err);
 
-/* --- layers; each owns inner from success on --- */
+/*
+ * --- layers; each owns inner from success on ---
+ * The order, from outside: breaker, retry, trace, fault, store. A breaker inside a retry would be
+ * asked again where it ought to answer at once.
+ */
 
 struct retry_conf {
 	unsigned int tries; /* in all, >= 1 */
@@ -67,18 +73,27 @@ enum breaker_state breaker_state_get(const struct tier *t);
 int trace_create(struct tier *inner, struct tier **ret_tier);
 
 /* Fault injection for tests: fails, delays or cuts the n-th call of a kind. */
-enum fault_op { FAULT_ANY, FAULT_HEAD, FAULT_GET, FAULT_PUT, FAULT_DEL, FAULT_LIST, FAULT_COPY, FAULT_OP_COUNT };
+enum fault_op {
+	FAULT_ANY,
+	FAULT_HEAD,
+	FAULT_GET,
+	FAULT_PUT,
+	FAULT_DEL,
+	FAULT_LIST,
+	FAULT_COPY,
+	FAULT_OP_COUNT
+};
 struct fault_plan {
 	enum fault_op op;
-	unsigned int after;  /* calls of that kind that pass first */
-	unsigned int times;  /* calls that are hit then; 0 = all */
-	int code;	     /* negative errno to fail with; 0 = only delay or cut */
+	unsigned int after; /* calls of that kind that pass first */
+	unsigned int times; /* calls that are hit then; 0 = all */
+	int code;	    /* negative errno to fail with; 0 = only delay or cut */
 	bool transient;
-	bool throttled;	     /* with transient: the store asked for less, ... */
+	bool throttled;		/* with transient: the store asked for less, ... */
 	int64_t retry_after_ns; /* ... and for that much time */
-	int64_t delay_ns;    /* before the call, heeding its deadline */
-	uint64_t cut_after;  /* get: fail with -EIO, transient, after that many bytes; 0 = no cut */
-	bool after_effect;   /* do the call, then fail: the answer was lost */
+	int64_t delay_ns;	/* before the call, heeding its deadline */
+	uint64_t cut_after; /* get: fail with -EIO, transient, after that many bytes; 0 = no cut */
+	bool after_effect;  /* do the call, then fail: the answer was lost */
 };
 int fault_create(struct tier *inner, struct tier **ret_tier);
 void fault_arm(struct tier *t, const struct fault_plan *plan); /* replaces the present plan */

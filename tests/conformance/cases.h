@@ -20,7 +20,7 @@
 struct fixture {
 	const struct conformance *conf;
 	struct tier *t;
-	int scratch_fd; /* an empty directory for share; on the store's filesystem where it has one */
+	int scratch_fd; /* an empty directory for share */
 };
 
 struct conformance_case {

@@ -43,7 +43,7 @@ static void must_have_one_winner(struct fixture *f, const struct tier_pre *pre, 
 
 	pthread_barrier_init(&start, NULL, RACERS);
 	for (int i = 0; i < RACERS; i++) {
-		/* Another text each round: where an etag is a digest, the same bytes are the same version. */
+		/* Another text each round: an etag may be a digest. */
 		snprintf(texts[i], sizeof(texts[i]), "racer %d after %.40s", i,
 			 pre->cond == TIER_IF_MATCH ? pre->etag : "nothing");
 		racers[i] = (struct racer){.t = f->t,
