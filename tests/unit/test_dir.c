@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the directory store does beyond the contract: other tools, links, foreign files, crashes. */
+/* The directory store beyond the contract: other tools, foreign files, other processes. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -9,125 +9,12 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "layer_fixture.h"
-#include "util/cleanup.h"
-#include "util/fsutil.h"
-
-struct place {
-	char dir[64];
-	struct stack s; /* store and top are the directory store */
-};
+#include "dir_fixture.h"
 
 static const struct tier_pre if_absent = {.cond = TIER_IF_ABSENT};
-
-static void open_store(struct place *p, bool link, bool read_only)
-{
-	const struct tier_env env = {.clock = &clock_system};
-	struct dir_conf conf = {.name = "nas", .link = link, .read_only = read_only};
-	char path[80];
-	struct err err = {{0}};
-	int r;
-
-	snprintf(path, sizeof(path), "%s/store", p->dir);
-	conf.path = path;
-	memset(&p->s, 0, sizeof(p->s));
-	r = dir_create(&env, &conf, &p->s.store, &err);
-	if (r)
-		fail_msg("%s", err.text);
-	p->s.top = p->s.store;
-}
-
-static int setup(void **state)
-{
-	struct place *p = calloc(1, sizeof(*p));
-
-	snprintf(p->dir, sizeof(p->dir), "/tmp/cogfs-unit-dir-XXXXXX");
-	if (!mkdtemp(p->dir))
-		return -1;
-	*state = p;
-	open_store(p, false, false);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct place *p = *state;
-	char command[96];
-
-	tier_close(p->s.top);
-	snprintf(command, sizeof(command), "rm -rf '%s'", p->dir);
-	free(p);
-	return system(command);
-}
-
-static void reopen(struct place *p, bool link, bool read_only)
-{
-	tier_close(p->s.top);
-	open_store(p, link, read_only);
-}
-
-static int put(struct place *p, const char *key, const char *text)
-{
-	return stack_put(&p->s, p->s.top, key, text, NULL);
-}
-
-static int head(struct place *p, const char *key)
-{
-	return stack_head(&p->s, p->s.top, key);
-}
-
-/* Descriptor of a path below the store, as another tool would open it. */
-static int open_path(struct place *p, const char *path, int flags)
-{
-	char full[256];
-
-	snprintf(full, sizeof(full), "%s/store/%s", p->dir, path);
-	return open(full, flags | O_CLOEXEC, 0644);
-}
-
-static void write_path(struct place *p, const char *path, const char *text)
-{
-	int fd = open_path(p, path, O_WRONLY | O_CREAT | O_TRUNC);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-	close(fd);
-}
-
-static bool path_exists(struct place *p, const char *path)
-{
-	struct stat st;
-	char full[256];
-
-	snprintf(full, sizeof(full), "%s/store/%s", p->dir, path);
-	return lstat(full, &st) == 0;
-}
-
-static struct stat stat_path(struct place *p, const char *path)
-{
-	struct stat st;
-	char full[256];
-
-	snprintf(full, sizeof(full), "%s/store/%s", p->dir, path);
-	assert_int_equal(lstat(full, &st), 0);
-	return st;
-}
-
-static unsigned int entries_below(struct place *p, const char *path)
-{
-	char command[128], line[32] = "";
-	FILE *out;
-
-	snprintf(command, sizeof(command), "find '%s/store/%s' -mindepth 1 | wc -l", p->dir, path);
-	out = popen(command, "r");
-	assert_non_null(fgets(line, sizeof(line), out));
-	pclose(out);
-	return (unsigned int)strtoul(line, NULL, 10);
-}
 
 /* --- files of other tools --- */
 
@@ -137,12 +24,12 @@ static void an_object_is_a_plain_file(void **state)
 	char buf[16] = "";
 	int fd;
 
-	assert_int_equal(put(p, "a/b.txt", "plain"), 0);
-	fd = open_path(p, "a/b.txt", O_RDONLY);
+	assert_int_equal(place_put(p, "a/b.txt", "plain"), 0);
+	fd = place_open_path(p, "a/b.txt", O_RDONLY);
 	assert_int_equal(read(fd, buf, sizeof(buf)), 5);
 	assert_string_equal(buf, "plain");
 	close(fd);
-	assert_int_equal(entries_below(p, ".cogfs/tmp"), 0);
+	assert_int_equal(place_count(p, ".cogfs/tmp"), 0);
 }
 
 static void a_foreign_file_is_an_object_without_a_record(void **state)
@@ -152,7 +39,7 @@ static void a_foreign_file_is_an_object_without_a_record(void **state)
 	struct record rec;
 	struct reading got;
 
-	write_path(p, "foreign", "theirs");
+	place_write(p, "foreign", "theirs");
 	record_init(&rec);
 	assert_int_equal(tier_head(p->s.top, &call, "foreign", &rec), 0);
 	assert_int_equal(rec.known, REC_SIZE | REC_MTIME | REC_ETAG);
@@ -169,12 +56,12 @@ static void a_foreign_edit_is_a_new_version_of_unknown_hash(void **state)
 	char before[ETAG_MAX];
 	struct record rec;
 
-	assert_int_equal(put(p, "k", "ours"), 0);
+	assert_int_equal(place_put(p, "k", "ours"), 0);
 	memcpy(before, p->s.etag, sizeof(before));
 	record_init(&rec);
 	assert_int_equal(tier_head(p->s.top, &call, "k", &rec), 0);
 	assert_true(rec.known & REC_XXH3);
-	write_path(p, "k", "edited by hand");
+	place_write(p, "k", "edited by hand");
 	assert_int_equal(tier_head(p->s.top, &call, "k", &rec), 0);
 	assert_string_not_equal(rec.etag, before);
 	assert_false(rec.known & REC_XXH3);
@@ -189,13 +76,13 @@ static void a_foreign_edit_makes_a_conditional_write_stale(void **state)
 	struct tier_pre pre = {.cond = TIER_IF_MATCH};
 	char etag[ETAG_MAX];
 
-	assert_int_equal(put(p, "k", "ours"), 0);
+	assert_int_equal(place_put(p, "k", "ours"), 0);
 	memcpy(etag, p->s.etag, sizeof(etag));
 	pre.etag = etag;
-	write_path(p, "k", "edited by hand");
+	place_write(p, "k", "edited by hand");
 	assert_int_equal(stack_put(&p->s, p->s.top, "k", "again", &pre), -ESTALE);
 	assert_int_equal(tier_del(p->s.top, &p->s.call, "k", false, etag), -ESTALE);
-	assert_true(path_exists(p, "k"));
+	assert_true(place_exists(p, "k"));
 }
 
 /* Same inode number, time and size are no rarity on a filesystem that uses inodes again. */
@@ -236,7 +123,7 @@ static void the_mtime_is_the_files_own(void **state)
 	rec.mtime_ns = -1500000000; /* before 1970 */
 	assert_int_equal(stack_put_record(&p->s, p->s.top, "old", &rec, NULL), 0);
 	record_release(&rec);
-	st = stat_path(p, "old");
+	st = place_stat(p, "old");
 	assert_int_equal(st.st_mtim.tv_sec, -2);
 	assert_int_equal(st.st_mtim.tv_nsec, 500000000);
 }
@@ -252,22 +139,22 @@ static void links_in_the_store_are_neither_followed_nor_replaced(void **state)
 
 	snprintf(full, sizeof(full), "%s/outside", p->dir);
 	assert_int_equal(mkdir(full, 0755), 0);
-	write_path(p, "../outside/secret", "secret");
+	place_write(p, "../outside/secret", "secret");
 	snprintf(full, sizeof(full), "%s/store/dir", p->dir);
 	assert_int_equal(symlink("../outside", full), 0);
 	snprintf(full, sizeof(full), "%s/store/file", p->dir);
 	assert_int_equal(symlink("../outside/secret", full), 0);
 
-	assert_int_equal(head(p, "file"), -ENOENT);
-	assert_int_equal(head(p, "dir/secret"), -ENOENT);
+	assert_int_equal(place_head(p, "file"), -ENOENT);
+	assert_int_equal(place_head(p, "dir/secret"), -ENOENT);
 	assert_int_equal(stack_get(&p->s, p->s.top, "file", 0, &got), -ENOENT);
-	assert_int_equal(put(p, "file", "x"), -EINVAL);
-	assert_int_equal(put(p, "dir/secret", "x"), -EINVAL);
-	assert_int_equal(put(p, "dir/new", "x"), -EINVAL);
+	assert_int_equal(place_put(p, "file", "x"), -EINVAL);
+	assert_int_equal(place_put(p, "dir/secret", "x"), -EINVAL);
+	assert_int_equal(place_put(p, "dir/new", "x"), -EINVAL);
 	assert_int_equal(tier_del(p->s.top, &p->s.call, "file", false, NULL), 0);
 	assert_int_equal(tier_del(p->s.top, &p->s.call, "dir/secret", false, NULL), 0);
-	assert_true(path_exists(p, "file"));
-	assert_true(path_exists(p, "../outside/secret"));
+	assert_true(place_exists(p, "file"));
+	assert_true(place_exists(p, "../outside/secret"));
 	assert_int_equal(stack_list(&p->s, p->s.top, &entries), 0);
 	assert_int_equal(entries, 0);
 }
@@ -280,8 +167,8 @@ static void special_files_do_not_hang_us(void **state)
 
 	snprintf(full, sizeof(full), "%s/store/fifo", p->dir);
 	assert_int_equal(mkfifo(full, 0644), 0);
-	assert_int_equal(head(p, "fifo"), -ENOENT);
-	assert_int_equal(put(p, "fifo", "x"), -EINVAL);
+	assert_int_equal(place_head(p, "fifo"), -ENOENT);
+	assert_int_equal(place_put(p, "fifo", "x"), -EINVAL);
 	assert_int_equal(stack_list(&p->s, p->s.top, &entries), 0);
 	assert_int_equal(entries, 0);
 }
@@ -297,7 +184,7 @@ static void our_own_directory_is_not_listed(void **state)
 	static const char *const prefixes[] = {"",    ".cog", ".cogfs/", ".cogfs/lock/",
 					       "../", "/",    "a//"};
 
-	assert_int_equal(put(p, "k", ""), 0);
+	assert_int_equal(place_put(p, "k", ""), 0);
 	assert_int_equal(tier_del(p->s.top, &p->s.call, "k", false, NULL), 0);
 	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
 		struct tier_list_req req = {.prefix = prefixes[i]};
@@ -310,133 +197,6 @@ static void our_own_directory_is_not_listed(void **state)
 	}
 }
 
-/* --- links as copies --- */
-
-static void put_linked(struct place *p, const char *key, int fd, uint64_t size, bool immutable)
-{
-	struct tier_source src = {.fd = fd, .size = size, .immutable = immutable};
-	struct tier_call call = {0};
-	struct record rec;
-
-	record_init(&rec);
-	rec.known = REC_MODE;
-	rec.mode = S_IFREG | 0644;
-	assert_int_equal(tier_put(p->s.top, &call, key, &src, &rec, NULL, p->s.etag), 0);
-	record_release(&rec);
-}
-
-static int make_source(struct place *p, const char *name, const char *text)
-{
-	char path[80];
-
-	snprintf(path, sizeof(path), "../%s", name);
-	write_path(p, path, text);
-	return open_path(p, path, O_RDWR);
-}
-
-/* True where the filesystem clones: then there is nothing to link. */
-static bool clones(struct place *p)
-{
-	CLEANUP_CLOSE int from = make_source(p, "clone-from", "x");
-	CLEANUP_CLOSE int to = make_source(p, "clone-to", "");
-	bool cloned = false;
-
-	assert_int_equal(fs_copy_fd(from, to, 1, &cloned), 0);
-	return cloned;
-}
-
-static void an_immutable_source_is_linked_where_that_is_allowed(void **state)
-{
-	struct place *p = *state;
-	CLEANUP_CLOSE int fd = make_source(p, "body", "bytes");
-	struct stat st;
-
-	if (clones(p))
-		return;
-	put_linked(p, "copied", fd, 5, true);
-	assert_int_equal(stat_path(p, "copied").st_nlink, 1);
-	reopen(p, true, false);
-	put_linked(p, "mutable", fd, 5, false);
-	assert_int_equal(stat_path(p, "mutable").st_nlink, 1);
-	put_linked(p, "part", fd, 3, true);
-	assert_int_equal(stat_path(p, "part").st_nlink, 1);
-	assert_int_equal(stat_path(p, "part").st_size, 3);
-	put_linked(p, "linked", fd, 5, true);
-	assert_int_equal(fstat(fd, &st), 0);
-	assert_int_equal(stat_path(p, "linked").st_ino, st.st_ino);
-	assert_int_equal(entries_below(p, ".cogfs/tmp"), 0);
-}
-
-/* rename(2) of one name of an inode onto another does nothing, and leaves both. */
-static void the_same_body_can_be_put_again(void **state)
-{
-	struct place *p = *state;
-	CLEANUP_CLOSE int fd = make_source(p, "body", "bytes");
-	char first[ETAG_MAX];
-
-	reopen(p, true, false);
-	put_linked(p, "k", fd, 5, true);
-	memcpy(first, p->s.etag, sizeof(first));
-	put_linked(p, "k", fd, 5, true);
-	put_linked(p, "other/k", fd, 5, true);
-	assert_int_equal(entries_below(p, ".cogfs/tmp"), 0);
-	assert_int_equal(head(p, "k"), 0);
-	if (!clones(p))
-		assert_string_equal(p->s.etag, first); /* one inode, one version */
-}
-
-static void what_the_cache_notes_on_a_linked_body_is_no_new_version(void **state)
-{
-	struct place *p = *state;
-	CLEANUP_CLOSE int fd = make_source(p, "body", "bytes");
-	char etag[ETAG_MAX];
-	struct record rec;
-
-	if (clones(p))
-		return;
-	reopen(p, true, false);
-	put_linked(p, "k", fd, 5, true);
-	memcpy(etag, p->s.etag, sizeof(etag));
-	record_init(&rec);
-	rec.known = REC_MODE | REC_ETAG;
-	rec.mode = S_IFREG | 0600;
-	snprintf(rec.etag, sizeof(rec.etag), "\"of another store\"");
-	assert_int_equal(record_to_fd(&rec, fd), 0);
-	record_release(&rec);
-	assert_int_equal(head(p, "k"), 0);
-	assert_string_equal(p->s.etag, etag);
-}
-
-static void a_shared_link_keeps_its_version_too(void **state)
-{
-	struct place *p = *state;
-	CLEANUP_CLOSE int dirfd = open_path(p, "..", O_RDONLY | O_DIRECTORY);
-	CLEANUP_CLOSE int fd = -1;
-	struct record rec;
-	char etag[ETAG_MAX];
-
-	if (clones(p))
-		return;
-	assert_int_equal(put(p, "k", "bytes"), 0);
-	memcpy(etag, p->s.etag, sizeof(etag));
-	record_init(&rec);
-	assert_int_equal(tier_share(p->s.top, &p->s.call, "k", NULL, dirfd, "body", &rec),
-			 -EOPNOTSUPP);
-	reopen(p, true, true);
-	assert_int_equal(tier_share(p->s.top, &p->s.call, "k", NULL, dirfd, "body", &rec),
-			 -EOPNOTSUPP);
-	reopen(p, true, false);
-	assert_int_equal(tier_share(p->s.top, &p->s.call, "k", etag, dirfd, "body", &rec), 0);
-	assert_string_equal(rec.etag, etag);
-	fd = openat(dirfd, "body", O_RDWR | O_CLOEXEC);
-	assert_true(fd >= 0);
-	snprintf(rec.etag, sizeof(rec.etag), "\"of another store\"");
-	assert_int_equal(record_to_fd(&rec, fd), 0);
-	record_release(&rec);
-	assert_int_equal(head(p, "k"), 0);
-	assert_string_equal(p->s.etag, etag);
-}
-
 /* --- directories --- */
 
 static void an_empty_directory_in_the_way_gives_way(void **state)
@@ -447,21 +207,21 @@ static void an_empty_directory_in_the_way_gives_way(void **state)
 	snprintf(full, sizeof(full), "%s/store/left", p->dir);
 	assert_int_equal(mkdir(full, 0755), 0);
 	assert_int_equal(stack_put(&p->s, p->s.top, "left", "x", &if_absent), 0);
-	assert_int_equal(head(p, "left"), 0);
+	assert_int_equal(place_head(p, "left"), 0);
 	snprintf(full, sizeof(full), "%s/store/left2", p->dir);
 	assert_int_equal(mkdir(full, 0755), 0);
-	assert_int_equal(put(p, "left2", "x"), 0);
+	assert_int_equal(place_put(p, "left2", "x"), 0);
 }
 
 static void parents_that_nobody_made_go(void **state)
 {
 	struct place *p = *state;
 
-	assert_int_equal(put(p, "a/b/c/d", ""), 0);
-	assert_int_equal(put(p, "a/x", ""), 0);
+	assert_int_equal(place_put(p, "a/b/c/d", ""), 0);
+	assert_int_equal(place_put(p, "a/x", ""), 0);
 	assert_int_equal(tier_del(p->s.top, &p->s.call, "a/b/c/d", false, NULL), 0);
-	assert_false(path_exists(p, "a/b"));
-	assert_true(path_exists(p, "a"));
+	assert_false(place_exists(p, "a/b"));
+	assert_true(place_exists(p, "a"));
 }
 
 /* --- the store as a whole --- */
@@ -474,11 +234,11 @@ static void read_only_is_read_only(void **state)
 	struct record rec;
 	int codes[1];
 
-	assert_int_equal(put(p, "k", "text"), 0);
-	reopen(p, false, true);
+	assert_int_equal(place_put(p, "k", "text"), 0);
+	place_reopen(p, false, true);
 	record_init(&rec);
-	assert_int_equal(head(p, "k"), 0);
-	assert_int_equal(put(p, "k", "x"), -EROFS);
+	assert_int_equal(place_head(p, "k"), 0);
+	assert_int_equal(place_put(p, "k", "x"), -EROFS);
 	assert_int_equal(tier_del(p->s.top, &call, "k", false, NULL), -EROFS);
 	assert_int_equal(tier_del_many(p->s.top, &call, keys, 1, codes), -EROFS);
 	assert_int_equal(codes[0], -EROFS);
@@ -532,15 +292,15 @@ static void what_a_dead_writer_left_is_removed_a_day_later(void **state)
 	struct dir_conf conf = {.name = "nas", .path = path};
 	struct err err;
 
-	write_path(p, ".cogfs/tmp/0123456789abcdef", "half");
-	reopen(p, false, false);
-	assert_true(path_exists(p, ".cogfs/tmp/0123456789abcdef")); /* it may be alive */
+	place_write(p, ".cogfs/tmp/0123456789abcdef", "half");
+	place_reopen(p, false, false);
+	assert_true(place_exists(p, ".cogfs/tmp/0123456789abcdef")); /* it may be alive */
 	tier_close(p->s.top);
 	snprintf(path, sizeof(path), "%s/store", p->dir);
 	later.wall_ns = wall_in_two_days;
 	assert_int_equal(dir_create(&env, &conf, &p->s.top, &err), 0);
-	assert_false(path_exists(p, ".cogfs/tmp/0123456789abcdef"));
-	reopen(p, false, false);
+	assert_false(place_exists(p, ".cogfs/tmp/0123456789abcdef"));
+	place_reopen(p, false, false);
 }
 
 /* --- two processes --- */
@@ -558,7 +318,7 @@ static pid_t hold_locks(struct place *p, int *ret_ready)
 			char name[32];
 
 			snprintf(name, sizeof(name), ".cogfs/lock/%02x", i);
-			if (flock(open_path(p, name, O_RDWR | O_CREAT), LOCK_EX) < 0)
+			if (flock(place_open_path(p, name, O_RDWR | O_CREAT), LOCK_EX) < 0)
 				_exit(1);
 		}
 		if (write(ready[1], "x", 1) != 1)
@@ -600,7 +360,7 @@ static void of_many_processes_one_wins(void **state)
 		if (pids[i] == 0) {
 			struct stack s = {.call = {0}};
 
-			open_store(p, false, false);
+			place_open(p, false, false);
 			s.top = p->s.top;
 			status = stack_put(&s, s.top, "race", "x", &if_absent);
 			_exit(status == 0 ? 0 : status == -EEXIST ? 1 : 2);
@@ -623,10 +383,10 @@ static void must_work_without_xattrs(struct place *p)
 	unsigned int entries;
 	struct reading got;
 
-	open_store(p, false, false);
-	assert_int_equal(put(p, "a/b", "bytes"), 0);
+	place_open(p, false, false);
+	assert_int_equal(place_put(p, "a/b", "bytes"), 0);
 	memcpy(etag, p->s.etag, sizeof(etag));
-	assert_int_equal(head(p, "a/b"), 0);
+	assert_int_equal(place_head(p, "a/b"), 0);
 	assert_string_equal(p->s.etag, etag);
 	assert_int_equal(stack_get(&p->s, p->s.top, "a/b", 0, &got), 0);
 	assert_string_equal(got.text, "bytes");
@@ -640,11 +400,11 @@ static void must_work_without_xattrs(struct place *p)
 	assert_int_equal(stack_put_record(&p->s, p->s.top, "d", &rec, NULL), 0);
 	assert_int_equal(stack_put_record(&p->s, p->s.top, "d", &rec, &if_absent), -EEXIST);
 	record_release(&rec);
-	assert_int_equal(head(p, "d/"), 0);
+	assert_int_equal(place_head(p, "d/"), 0);
 	assert_int_equal(stack_list(&p->s, p->s.top, &entries), 0);
 	assert_int_equal(entries, 3); /* a/, a/b, d/ */
 	assert_int_equal(tier_del(p->s.top, &p->s.call, "d", true, NULL), 0);
-	assert_int_equal(head(p, "d/"), -ENOENT);
+	assert_int_equal(place_head(p, "d/"), -ENOENT);
 	assert_int_equal(tier_del(p->s.top, &p->s.call, "a/b", false, etag), 0);
 	tier_close(p->s.top);
 }
@@ -673,33 +433,27 @@ static void without_xattrs_size_and_mtime_are_kept(void **state)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(an_object_is_a_plain_file),
-		TEST(a_foreign_file_is_an_object_without_a_record),
-		TEST(a_foreign_edit_is_a_new_version_of_unknown_hash),
-		TEST(a_foreign_edit_makes_a_conditional_write_stale),
-		TEST(versions_differ_whatever_the_inode),
-		TEST(the_mtime_is_the_files_own),
-		TEST(links_in_the_store_are_neither_followed_nor_replaced),
-		TEST(special_files_do_not_hang_us),
-		TEST(our_own_directory_is_not_listed),
-		TEST(an_immutable_source_is_linked_where_that_is_allowed),
-		TEST(the_same_body_can_be_put_again),
-		TEST(what_the_cache_notes_on_a_linked_body_is_no_new_version),
-		TEST(a_shared_link_keeps_its_version_too),
-		TEST(an_empty_directory_in_the_way_gives_way),
-		TEST(parents_that_nobody_made_go),
-		TEST(read_only_is_read_only),
-		TEST(a_store_that_cannot_be_made_says_why),
-		TEST(a_root_that_was_exchanged_fails_the_probe),
-		TEST(what_a_dead_writer_left_is_removed_a_day_later),
-		TEST(another_process_is_kept_out_and_its_death_lets_in),
-		TEST(of_many_processes_one_wins),
-		TEST(without_xattrs_size_and_mtime_are_kept),
+		PLACE(an_object_is_a_plain_file),
+		PLACE(a_foreign_file_is_an_object_without_a_record),
+		PLACE(a_foreign_edit_is_a_new_version_of_unknown_hash),
+		PLACE(a_foreign_edit_makes_a_conditional_write_stale),
+		PLACE(versions_differ_whatever_the_inode),
+		PLACE(the_mtime_is_the_files_own),
+		PLACE(links_in_the_store_are_neither_followed_nor_replaced),
+		PLACE(special_files_do_not_hang_us),
+		PLACE(our_own_directory_is_not_listed),
+		PLACE(an_empty_directory_in_the_way_gives_way),
+		PLACE(parents_that_nobody_made_go),
+		PLACE(read_only_is_read_only),
+		PLACE(a_store_that_cannot_be_made_says_why),
+		PLACE(a_root_that_was_exchanged_fails_the_probe),
+		PLACE(what_a_dead_writer_left_is_removed_a_day_later),
+		PLACE(another_process_is_kept_out_and_its_death_lets_in),
+		PLACE(of_many_processes_one_wins),
+		PLACE(without_xattrs_size_and_mtime_are_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
