@@ -131,7 +131,7 @@ static int move_in(struct dir_staged *s, struct tier_call *call, const char *key
 			*ret_parent_fd = steal_fd(&fd);
 			return 0;
 		}
-		if (races == RACES_MAX || fd < 0)
+		if (races == RACES_MAX || (fd < 0 && r != -ENOENT))
 			return clashes(call, r);
 		if (r == -ENOENT)
 			continue;
