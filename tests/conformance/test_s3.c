@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The S3 store on a real versitygw (VERSITYGW says where the program is), and on the stub of tests/stub, which
- * behaves as S3 does where a gateway on a file system cannot.
+ * The S3 store on a real versitygw (VERSITYGW says where the program is), and on the stub of
+ * tests/stub, which behaves as S3 does where a gateway on a file system cannot.
  */
 #include <signal.h>
 

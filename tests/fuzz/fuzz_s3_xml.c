@@ -22,7 +22,8 @@ static void read_page(const struct buf *text)
 		return;
 	/* What the list operation relies on. */
 	for (size_t i = 0; i < page.n; i++) {
-		if (!page.v[i].key || page.v[i].key[page.v[i].key_len] || (!page.v[i].prefix && !page.v[i].etag[0]))
+		if (!page.v[i].key || page.v[i].key[page.v[i].key_len] ||
+		    (!page.v[i].prefix && !page.v[i].etag[0]))
 			abort();
 	}
 	s3_page_release(&page);

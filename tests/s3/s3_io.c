@@ -84,8 +84,7 @@ struct tier_source source_random(size_t len, unsigned int seed)
 
 struct tier_call call_within(int64_t ms)
 {
-	return (struct tier_call){.deadline =
-					  clock_mono(&clock_system) + ms * NSEC_PER_MSEC};
+	return (struct tier_call){.deadline = clock_mono(&clock_system) + ms * NSEC_PER_MSEC};
 }
 
 const char *put_text(struct tier *t, const char *key, const char *text, char etag[ETAG_MAX])

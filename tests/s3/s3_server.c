@@ -55,7 +55,7 @@ static pid_t spawn(char *const argv[], int *ret_stdin, int *ret_stdout)
 bool s3_stub_start(struct s3_server *server)
 {
 	const char *stub = getenv("S3STUB");
-	char *const argv[] = {"/usr/bin/python3", (char *)stub, "--bucket", S3_TEST_BUCKET,
+	char *const argv[] = {"/usr/bin/python3", (char *)stub,	      "--bucket", S3_TEST_BUCKET,
 			      "--access-key",	  S3_TEST_ACCESS_KEY, NULL};
 	unsigned int port = 0;
 	int out = -1;
@@ -63,7 +63,8 @@ bool s3_stub_start(struct s3_server *server)
 
 	*server = (struct s3_server){.hold = -1};
 	if (!stub || access(argv[0], X_OK) < 0) {
-		fprintf(stderr, "skipped: needs /usr/bin/python3, and S3STUB=tests/stub/s3stub.py\n");
+		fprintf(stderr,
+			"skipped: needs /usr/bin/python3, and S3STUB=tests/stub/s3stub.py\n");
 		return false;
 	}
 	server->pid = spawn(argv, &server->hold, &out);
@@ -112,7 +113,8 @@ bool s3_gateway_start(struct s3_server *server)
 
 	*server = (struct s3_server){.hold = -1};
 	if (!program || access(program, X_OK) < 0) {
-		fprintf(stderr, "skipped: VERSITYGW=/path/to/versitygw is not set (tools/deps.sh)\n");
+		fprintf(stderr,
+			"skipped: VERSITYGW=/path/to/versitygw is not set (tools/deps.sh)\n");
 		return false;
 	}
 	snprintf(server->dir, sizeof(server->dir), "/tmp/cogfs-vgw.XXXXXX");

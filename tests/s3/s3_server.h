@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Servers for tests of the S3 store: started on 127.0.0.1, ended with the test, whatever happens. */
+/* Servers for tests of the S3 store, on 127.0.0.1; they end with the test, however it ends. */
 #ifndef TESTS_S3_S3_SERVER_H
 #define TESTS_S3_S3_SERVER_H
 
@@ -16,7 +16,7 @@
 
 struct s3_server {
 	pid_t pid;
-	int hold; /* the child's standard input, or -1 */
+	int hold;     /* the child's standard input, or -1 */
 	char dir[64]; /* the gateway's files, "" = none */
 	char endpoint[64];
 };

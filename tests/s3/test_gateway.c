@@ -146,7 +146,8 @@ static void test_copy_and_meta(void **state)
 	assert_string_equal(back.etag, etag);
 	record_release(&back);
 
-	assert_int_equal(tier_copy(f->tier, &call, "a b+c", etag, "d/\xc3\xa9", NULL, NULL, copied), 0);
+	assert_int_equal(tier_copy(f->tier, &call, "a b+c", etag, "d/\xc3\xa9", NULL, NULL, copied),
+			 0);
 	assert_int_equal(tier_head(f->tier, &call, "d/\xc3\xa9", &back), 0);
 	check_full(&back);
 	assert_int_equal(back.size, 5);
@@ -243,8 +244,16 @@ static void test_multipart(void **state)
 /* Names that a path may have, and a URL must encode. */
 static void test_odd_names(void **state)
 {
-	static const char *const names[] = {"a b", "a+b", "a%2Fb", "a?b#c&d=e", "\xc3\xa9\xf0\x9f\x98\x80",
-					    "a:b;c,d@e!$'()*", "q\"<&>", "~x-_.y", "=", "a\\b"};
+	static const char *const names[] = {"a b",
+					    "a+b",
+					    "a%2Fb",
+					    "a?b#c&d=e",
+					    "\xc3\xa9\xf0\x9f\x98\x80",
+					    "a:b;c,d@e!$'()*",
+					    "q\"<&>",
+					    "~x-_.y",
+					    "=",
+					    "a\\b"};
 	struct fixture *f = *state;
 	struct tier_call call = call_within(10000);
 	char etag[ETAG_MAX];
@@ -275,7 +284,9 @@ static int add_listed(void *arg, const struct tier_entry *entry)
 		assert_true(entry->rec->mtime_ns > 0);
 	}
 	snprintf(l->text + len, sizeof(l->text) - len, "%s%s ", entry->key,
-		 entry->prefix ? "/" : entry->marker ? "(/)" : "");
+		 entry->prefix	 ? "/"
+		 : entry->marker ? "(/)"
+				 : "");
 	return 0;
 }
 
@@ -515,11 +526,11 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	struct fixture fixture = {0};
 	struct CMUnitTest tests[] = {
-		TEST(test_record),   TEST(test_foreign_mtime), TEST(test_copy_and_meta),
-		TEST(test_marker),   TEST(test_symlink),       TEST(test_multipart),
-		TEST(test_odd_names), TEST(test_list),	       TEST(test_prefix),
-		TEST(test_race),     TEST(test_versions),      TEST(test_probe),
-		TEST(test_unknown_key), TEST(test_clash),      TEST(test_read_only),
+		TEST(test_record),	TEST(test_foreign_mtime), TEST(test_copy_and_meta),
+		TEST(test_marker),	TEST(test_symlink),	  TEST(test_multipart),
+		TEST(test_odd_names),	TEST(test_list),	  TEST(test_prefix),
+		TEST(test_race),	TEST(test_versions),	  TEST(test_probe),
+		TEST(test_unknown_key), TEST(test_clash),	  TEST(test_read_only),
 	};
 	int failed;
 

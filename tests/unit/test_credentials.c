@@ -114,7 +114,8 @@ static void test_profile_parse(void **state)
 				   "aws_session_token = no";
 	struct aws_profile p = {0};
 
-	assert_int_equal(aws_profile_parse(&p, AWS_CREDENTIALS_FILE, "work", text, strlen(text)), 0);
+	assert_int_equal(aws_profile_parse(&p, AWS_CREDENTIALS_FILE, "work", text, strlen(text)),
+			 0);
 	assert_true(p.found);
 	assert_string_equal(p.access_key, "AK1");
 	assert_string_equal(p.secret_key, "S/K+1=");
@@ -149,7 +150,8 @@ static void test_profile_precedence(void **state)
 	struct err err = {0};
 
 	write_text(f->credentials, "[default]\naws_access_key_id = A\n");
-	write_text(f->config, "[default]\naws_access_key_id = B\nregion = r\nendpoint_url = http://h\n");
+	write_text(f->config,
+		   "[default]\naws_access_key_id = B\nregion = r\nendpoint_url = http://h\n");
 	assert_int_equal(aws_profile_read("default", &p, &err), 0);
 	assert_string_equal(p.access_key, "A");
 	assert_string_equal(p.region, "r");
@@ -218,7 +220,7 @@ static void test_unsupported_source(void **state)
 	cred_provider_free(p);
 }
 
-/* A rewritten file is taken up when the store refuses the old keys, and what is held stays valid. */
+/* A rewritten file is taken up when the store refuses the old keys; what is held stays valid. */
 static void test_file_renew(void **state)
 {
 	struct fixture *f = *state;
@@ -248,7 +250,8 @@ static void test_file_renew(void **state)
 /* Anonymous signs nothing; a word that is none is refused with the list of words. */
 static void test_specs(void **state)
 {
-	const struct cred_conf typo = {.spec = "anonymus"}, half = {.spec = "static", .access_key = "A"};
+	const struct cred_conf typo = {.spec = "anonymus"},
+			       half = {.spec = "static", .access_key = "A"};
 	CLEANUP_CRED struct cred *cred = NULL;
 	struct cred_provider *p = provider("anonymous");
 	struct err err = {0};

@@ -78,10 +78,21 @@ static void test_headers_refused(void **state)
 static void test_content_range(void **state)
 {
 	static const char *const bad[] = {
-		"",		   "bytes",		"bytes 0-9",	     "bytes 0-9/*",
-		"bytes */10",	   "bytes 9-0/10",	"bytes 0-10/10",     "bytes 0-9/10 ",
-		"bytes  0-9/10",   "bytes -1-9/10",	"items 0-9/10",	     "bytes 0-9/10x",
-		"bytes 0x0-9/10",  "bytes 1000-999/1000", "bytes 0-9/18446744073709551616",
+		"",
+		"bytes",
+		"bytes 0-9",
+		"bytes 0-9/*",
+		"bytes */10",
+		"bytes 9-0/10",
+		"bytes 0-10/10",
+		"bytes 0-9/10 ",
+		"bytes  0-9/10",
+		"bytes -1-9/10",
+		"items 0-9/10",
+		"bytes 0-9/10x",
+		"bytes 0x0-9/10",
+		"bytes 1000-999/1000",
+		"bytes 0-9/18446744073709551616",
 	};
 	uint64_t first, last, total;
 
@@ -90,9 +101,10 @@ static void test_content_range(void **state)
 	assert_int_equal(last, 9);
 	assert_int_equal(total, 10);
 	assert_int_equal(http_content_range_parse("Bytes 0-0/1", &first, &last, &total), 0);
-	assert_int_equal(http_content_range_parse("bytes 0-18446744073709551614/18446744073709551615",
-						  &first, &last, &total),
-			 0);
+	assert_int_equal(
+		http_content_range_parse("bytes 0-18446744073709551614/18446744073709551615",
+					 &first, &last, &total),
+		0);
 	assert_int_equal(total, UINT64_MAX);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		if (http_content_range_parse(bad[i], &first, &last, &total) != -EINVAL)
@@ -156,7 +168,8 @@ static void test_retry_after(void **state)
 	assert_int_equal(http_retry_after("99999999999", now), 3600 * NSEC_PER_SEC);
 	assert_int_equal(http_retry_after("Wed, 21 Oct 2015 07:28:05 GMT", now), 5 * NSEC_PER_SEC);
 	assert_int_equal(http_retry_after("Wed, 21 Oct 2015 07:27:00 GMT", now), 0);
-	assert_int_equal(http_retry_after("Wed, 21 Oct 2099 07:28:00 GMT", now), 3600 * NSEC_PER_SEC);
+	assert_int_equal(http_retry_after("Wed, 21 Oct 2099 07:28:00 GMT", now),
+			 3600 * NSEC_PER_SEC);
 	assert_int_equal(http_retry_after("soon", now), 0);
 }
 

@@ -38,13 +38,14 @@ static void test_page(void **state)
 	struct s3_page page;
 
 	assert_int_equal(
-		page_of(HEAD "<ListBucketResult" NS "><CommonPrefixes><Prefix>a/</Prefix>"
-			     "</CommonPrefixes><IsTruncated>true</IsTruncated>"
-			     "<Contents><ETag>&quot;e2&quot;</ETag><Size>7</Size><Key>a0</Key>"
-			     "<LastModified>2015-10-21T07:28:00.000Z</LastModified></Contents>"
-			     "<Contents><Key>a-&amp;b</Key><ETag>e1</ETag><Size>0</Size><Owner><ID>x"
-			     "</ID></Owner></Contents><NextContinuationToken>tok</NextContinuationToken>"
-			     "</ListBucketResult>",
+		page_of(HEAD
+			"<ListBucketResult" NS "><CommonPrefixes><Prefix>a/</Prefix>"
+			"</CommonPrefixes><IsTruncated>true</IsTruncated>"
+			"<Contents><ETag>&quot;e2&quot;</ETag><Size>7</Size><Key>a0</Key>"
+			"<LastModified>2015-10-21T07:28:00.000Z</LastModified></Contents>"
+			"<Contents><Key>a-&amp;b</Key><ETag>e1</ETag><Size>0</Size><Owner><ID>x"
+			"</ID></Owner></Contents><NextContinuationToken>tok</NextContinuationToken>"
+			"</ListBucketResult>",
 			&page),
 		0);
 	assert_int_equal(page.n, 3);
@@ -112,7 +113,8 @@ static void test_page_refused(void **state)
 static void test_no_doctype(void **state)
 {
 	const struct xml_reader reader = {0};
-	static const char bomb[] = "<!DOCTYPE a [<!ENTITY x \"xx\"><!ENTITY y \"&x;&x;\">]><a>&y;</a>";
+	static const char bomb[] =
+		"<!DOCTYPE a [<!ENTITY x \"xx\"><!ENTITY y \"&x;&x;\">]><a>&y;</a>";
 	static const char external[] = "<!DOCTYPE a SYSTEM \"file:///etc/passwd\"><a/>";
 	struct err err = {0};
 
@@ -144,7 +146,8 @@ static void test_limits(void **state)
 static void test_etag_answers(void **state)
 {
 	static const char *const good[] = {
-		"<CopyObjectResult><LastModified>x</LastModified><ETag>&#34;e&#34;</ETag></CopyObjectResult>",
+		"<CopyObjectResult><LastModified>x</LastModified><ETag>&#34;e&#34;</ETag></"
+		"CopyObjectResult>",
 		"<CopyPartResult><ETag>e</ETag></CopyPartResult>",
 		"<s3:CompleteMultipartUploadResult xmlns:s3=\"u\"><s3:ETag>\"e\"</s3:ETag>"
 		"</s3:CompleteMultipartUploadResult>",
@@ -167,9 +170,10 @@ static void test_etag_answers(void **state)
 static void test_error(void **state)
 {
 	struct s3_fault fault = {0};
-	struct buf b = text_of(HEAD "<Error><RequestId>r</RequestId><Message>no &lt;such&gt;</Message>"
-				    "<Region>eu-west-1</Region><Code>AuthorizationHeaderMalformed"
-				    "</Code></Error>");
+	struct buf b = text_of(HEAD
+			       "<Error><RequestId>r</RequestId><Message>no &lt;such&gt;</Message>"
+			       "<Region>eu-west-1</Region><Code>AuthorizationHeaderMalformed"
+			       "</Code></Error>");
 
 	assert_true(s3_xml_error(&b, &fault));
 	assert_string_equal(fault.name, "AuthorizationHeaderMalformed");
@@ -191,9 +195,10 @@ static int collect(void *arg, const char *key, const char *name)
 static void test_deleted(void **state)
 {
 	CLEANUP_BUF struct buf told = {0};
-	struct buf b = text_of("<DeleteResult><Deleted><Key>a</Key></Deleted><Error><Code>AccessDenied"
-			       "</Code><Key>b&#10;c</Key></Error><Error><Key>d</Key></Error>"
-			       "</DeleteResult>");
+	struct buf b = text_of(
+		"<DeleteResult><Deleted><Key>a</Key></Deleted><Error><Code>AccessDenied"
+		"</Code><Key>b&#10;c</Key></Error><Error><Key>d</Key></Error>"
+		"</DeleteResult>");
 
 	assert_int_equal(s3_xml_deleted(&b, collect, &told, NULL), 0);
 	assert_string_equal(told.data, "a=ok;b\nc=AccessDenied;d=;");
@@ -204,11 +209,12 @@ static void test_deleted(void **state)
 static void test_uploads(void **state)
 {
 	struct s3_uploads u;
-	struct buf b = text_of("<ListMultipartUploadsResult><NextKeyMarker>k</NextKeyMarker><Upload>"
-			       "<UploadId>1</UploadId><Key>a</Key><Initiated>2015-10-21T07:28:00Z"
-			       "</Initiated></Upload><Upload><Key>b</Key><UploadId>2</UploadId></Upload>"
-			       "<IsTruncated>true</IsTruncated><NextUploadIdMarker>2</NextUploadIdMarker>"
-			       "</ListMultipartUploadsResult>");
+	struct buf b = text_of(
+		"<ListMultipartUploadsResult><NextKeyMarker>k</NextKeyMarker><Upload>"
+		"<UploadId>1</UploadId><Key>a</Key><Initiated>2015-10-21T07:28:00Z"
+		"</Initiated></Upload><Upload><Key>b</Key><UploadId>2</UploadId></Upload>"
+		"<IsTruncated>true</IsTruncated><NextUploadIdMarker>2</NextUploadIdMarker>"
+		"</ListMultipartUploadsResult>");
 
 	assert_int_equal(s3_xml_uploads(&b, &u, NULL), 0);
 	assert_int_equal(u.n, 2);
@@ -238,9 +244,9 @@ static void test_can_hold(void **state)
 	assert_false(xml_can_hold("\0", 1));
 	assert_false(xml_can_hold("\xc3", 1));
 	assert_false(xml_can_hold("\xff\xfe", 2));
-	assert_false(xml_can_hold("\xc0\xaf", 2));	 /* overlong */
-	assert_false(xml_can_hold("\xed\xa0\x80", 3));	 /* surrogate */
-	assert_false(xml_can_hold("\xef\xbf\xbf", 3));	 /* U+FFFF */
+	assert_false(xml_can_hold("\xc0\xaf", 2));	   /* overlong */
+	assert_false(xml_can_hold("\xed\xa0\x80", 3));	   /* surrogate */
+	assert_false(xml_can_hold("\xef\xbf\xbf", 3));	   /* U+FFFF */
 	assert_false(xml_can_hold("\xf4\x90\x80\x80", 4)); /* beyond Unicode */
 }
 

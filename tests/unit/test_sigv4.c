@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Signature Version 4 against the values that AWS publishes: its test suite's "get-vanilla", and the
- * examples of the S3 manual's page on header-based authentication.
+ * Signature Version 4 against the values that AWS publishes: its test suite's "get-vanilla", and
+ * the examples of the S3 manual's page on header-based authentication.
  */
 #include <setjmp.h>
 #include <stdarg.h>

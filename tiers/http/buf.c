@@ -12,8 +12,8 @@
 #define BUF_MIN 128
 
 /*
- * Room for len more bytes and a NUL. Buffers hold tokens and signatures, so what is outgrown is wiped:
- * no realloc, which may leave a copy behind.
+ * Room for len more bytes and a NUL. Buffers hold tokens and signatures, so what is outgrown is
+ * wiped: no realloc, which may leave a copy behind.
  */
 static bool buf_grow(struct buf *b, size_t len)
 {

@@ -22,10 +22,10 @@ void buf_adds(struct buf *b, const char *s);
 void buf_addc(struct buf *b, char c);
 void buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* The contents ("" where nothing was added), or NULL where memory ran out. Valid until the next call. */
+/* The contents ("" of an empty one), or NULL where memory ran out. Valid until the next call. */
 const char *buf_str(const struct buf *b);
 
-void buf_reset(struct buf *b);	/* empty; keeps the memory */
+void buf_reset(struct buf *b);	 /* empty; keeps the memory */
 void buf_release(struct buf *b); /* wipes and frees; leaves an empty buffer */
 
 #define CLEANUP_BUF __attribute__((cleanup(buf_release)))

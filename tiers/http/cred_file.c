@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Credentials from the AWS tools' shared files. Long-lived mounts outlive keys: other programs rewrite
- * these files when they rotate, so a look at their time stamps (at most once a second) goes before the
- * answer from memory. A file that is unreadable just then does not take away what was read before.
+ * Credentials from the AWS tools' shared files. Long-lived mounts outlive keys: other programs
+ * rewrite these files when they rotate, so a look at their time stamps (at most once a second) goes
+ * before the answer from memory. A file that is unreadable just then does not take away what was
+ * read before.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -61,8 +62,8 @@ static int read_cred(const struct file_provider *p, struct cred **ret, struct er
 		rc = *ret ? 0 : -ENOMEM;
 	} else if (profile.unsupported) {
 		rc = err_set(err, -EINVAL,
-			     "profile \"%s\" takes its credentials from %s, which is not supported: "
-			     "put aws_access_key_id and aws_secret_access_key there",
+			     "profile \"%s\" names %s, which is not supported: give it "
+			     "aws_access_key_id and aws_secret_access_key",
 			     p->profile, profile.unsupported);
 	} else {
 		rc = err_set(err, -ENODATA, "no credentials for profile \"%s\" in ~/.aws",

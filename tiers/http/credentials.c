@@ -127,7 +127,7 @@ static bool present(const char *s)
 	return s && *s;
 }
 
-/* -ENODATA where the environment has none: half a pair counts as none only if the key's name is missing. */
+/* -ENODATA where the environment has none. A key without its secret is a mistake. */
 static int env_new(struct cred_provider **ret, struct err *err)
 {
 	const char *access_key = getenv("AWS_ACCESS_KEY_ID");
@@ -144,8 +144,7 @@ static int env_new(struct cred_provider **ret, struct err *err)
 static int static_new(const struct cred_conf *conf, struct cred_provider **ret, struct err *err)
 {
 	if (!present(conf->access_key) || !present(conf->secret_key))
-		return err_set(err, -EINVAL,
-			       "credentials: static needs access_key and secret_key");
+		return err_set(err, -EINVAL, "credentials: static needs access_key and secret_key");
 	return fixed_from(conf->access_key, conf->secret_key, conf->session_token, ret);
 }
 
@@ -256,7 +255,8 @@ int cred_provider_new(const struct cred_conf *conf, struct cred_provider **ret, 
 		return rc == -ENODATA ? -EINVAL : rc;
 	}
 	return err_set(err, -EINVAL,
-		       "credentials: \"%s\" is none of auto, static, env, file, file:PROFILE, anonymous",
+		       "credentials: \"%s\" is none of auto, static, env, file, file:PROFILE and "
+		       "anonymous",
 		       spec);
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where a request's credentials come from. A provider is asked before every request and answers from
- * memory; what it hands out is immutable and counted, so a request that is under way keeps what it was
- * signed with while a newer set takes over. Secrets are wiped when the last reference goes, and no
- * text of this part ever holds one.
+ * Where a request's credentials come from. A provider is asked before every request and answers
+ * from memory; what it hands out is immutable and counted, so a request that is under way keeps
+ * what it was signed with while a newer set takes over. Secrets are wiped when the last reference
+ * goes, and no text of this part ever holds one.
  */
 #ifndef TIERS_HTTP_CREDENTIALS_H
 #define TIERS_HTTP_CREDENTIALS_H
@@ -39,8 +39,9 @@ struct cred_ops {
 	const char *name; /* "env", "profile default", ... for messages */
 
 	/*
-	 * The present credentials, with a reference for the caller. -ENODATA: this provider has none
-	 * (the next one of a chain is asked); other errors say in err what is wrong with what it found.
+	 * The present credentials, with a reference for the caller. -ENODATA: this provider has
+	 * none (the next one of a chain is asked); other errors say in err what is wrong with what
+	 * it found.
 	 */
 	int (*get)(struct cred_provider *p, struct cred **ret, struct err *err);
 
@@ -55,7 +56,8 @@ struct cred_provider {
 };
 
 struct cred_conf {
-	const char *spec; /* "auto" (also NULL), "static", "env", "anonymous", "file", "file:PROFILE" */
+	/* "auto" (also NULL), "static", "env", "anonymous", "file", "file:PROFILE" */
+	const char *spec;
 	const char *access_key, *secret_key, *session_token; /* of "static", and first in "auto" */
 };
 
@@ -68,7 +70,8 @@ bool cred_provider_renew(struct cred_provider *p, const struct cred *refused);
 void cred_provider_free(struct cred_provider *p); /* accepts NULL */
 
 /* --- the providers; cred_provider_new puts them together --- */
-int cred_static_new(struct cred *cred, struct cred_provider **ret); /* takes a reference of its own */
+/* Takes a reference of its own. */
+int cred_static_new(struct cred *cred, struct cred_provider **ret);
 int cred_file_new(const char *profile, struct cred_provider **ret);
 
 #endif

@@ -23,8 +23,8 @@ int md5_base64_of(const void *data, size_t len, char out[25]);
 int sha256_base64_of(const void *data, size_t len, char out[45]);
 
 /*
- * SHA-256 of bytes [off, off + len) of fd as hex. Where xxh is not NULL the bytes are added to it as
- * well: one pass over the file serves both. -EIO where the file is shorter, else pread's errno.
+ * SHA-256 of bytes [off, off + len) of fd as hex. Where xxh is not NULL the bytes are added to it
+ * as well: one pass over the file serves both. -EIO where the file is shorter, else pread's errno.
  */
 int sha256_hex_of_fd(int fd, uint64_t off, uint64_t len, struct xxh3_stream *xxh,
 		     char out[SHA256_HEX_SIZE]);

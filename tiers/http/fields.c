@@ -172,7 +172,8 @@ int http_date_parse(const char *value, int64_t *ret_ns)
 		   month, &tm.tm_year, &tm.tm_hour, &tm.tm_min, &tm.tm_sec, zone, &end) != 7)
 		return -EINVAL;
 	at = strstr(months, month);
-	if (strlen(month) != 3 || !at || (at - months) % 3 || value[end] || strcmp(zone, "GMT") != 0)
+	if (strlen(month) != 3 || !at || (at - months) % 3 || value[end] ||
+	    strcmp(zone, "GMT") != 0)
 		return -EINVAL;
 	tm.tm_mon = (int)(at - months) / 3;
 	tm.tm_year -= 1900;
@@ -235,7 +236,8 @@ size_t url_decode(char *s, size_t len, bool plus)
 	for (size_t i = 0; i < len; i++) {
 		char c = s[i];
 
-		if (c == '%' && len - i > 2 && hex_value(s[i + 1]) >= 0 && hex_value(s[i + 2]) >= 0) {
+		if (c == '%' && len - i > 2 && hex_value(s[i + 1]) >= 0 &&
+		    hex_value(s[i + 2]) >= 0) {
 			c = (char)(hex_value(s[i + 1]) << 4 | hex_value(s[i + 2]));
 			i += 2;
 		} else if (c == '+' && plus) {

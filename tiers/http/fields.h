@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fields of HTTP answers: a list of headers, and the values that need parsing. All input is hostile.
+ * Fields of HTTP answers: a list of headers, and values that need parsing. All of it is hostile.
  */
 #ifndef TIERS_HTTP_FIELDS_H
 #define TIERS_HTTP_FIELDS_H
@@ -15,15 +15,15 @@
 #define HTTP_HEADERS_MAX_BYTES (64 * 1024)
 #define HTTP_HEADERS_MAX_COUNT 256
 
-/* Zero-initialise. name NUL value NUL name NUL ..., names in lower case, in the order of arrival. */
+/* Zero-initialise. name NUL value NUL name NUL ..., names in lower case, in order of arrival. */
 struct http_headers {
 	struct buf text;
 	size_t count;
 };
 
 /*
- * Adds one line as it came ("Name: value\r\n"). Lines without a colon or with an empty name are left
- * out. -EIO above the limits or with a NUL inside, -ENOMEM.
+ * Adds one line as it came ("Name: value\r\n"). Lines without a colon or with an empty name are
+ * left out. -EIO above the limits or with a NUL inside, -ENOMEM.
  */
 int http_headers_add_line(struct http_headers *headers, const char *line, size_t len);
 void http_headers_reset(struct http_headers *headers);
@@ -53,10 +53,10 @@ int iso8601_parse(const char *value, int64_t *ret_ns);
 /* Retry-After: seconds or a date. What is malformed or in the past counts as 0; at most an hour. */
 int64_t http_retry_after(const char *value, int64_t wall_now_ns);
 
-/* %XX, and '+' as a space where plus is set. Malformed escapes stay as they are. Returns the new length. */
+/* In place: %XX, and '+' as a space where plus is set. What is no escape stays. The new length. */
 size_t url_decode(char *s, size_t len, bool plus);
 
-/* Unreserved characters as they are, '/' too where keep_slash is set, all else as upper-case %XX. */
+/* Unreserved characters as they are, '/' too where keep_slash is set, all else as %XX. */
 void url_encode(struct buf *out, const char *s, size_t len, bool keep_slash);
 
 #endif

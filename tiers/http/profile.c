@@ -179,7 +179,7 @@ int aws_profile_parse(struct aws_profile *profile, enum aws_file which, const ch
 			inside = section_is(line, which, name);
 			profile->found |= inside;
 		} else if (inside && line.p[0] != ' ' && line.p[0] != '\t') {
-			/* What is indented belongs to a nested setting ("s3 =") that is not ours. */
+			/* What is indented belongs to a nested setting ("s3 ="): not ours. */
 			rc = setting_take(profile, line);
 		}
 		if (rc < 0)

@@ -15,7 +15,7 @@
 struct aws_profile {
 	char *access_key, *secret_key, *session_token;
 	char *region, *endpoint_url;
-	char *unsupported; /* a setting that names a source of credentials which we do not know yet */
+	char *unsupported; /* a setting that names a source which we do not know */
 	bool found;	   /* one of the files has the profile */
 };
 
@@ -31,8 +31,9 @@ char *aws_file_path(enum aws_file which);
 const char *aws_profile_name(void);
 
 /*
- * Adds what text says about a profile. Fields that are set already stay: callers parse the credentials
- * file first, whose word counts. The two files spell sections differently ("[x]", "[profile x]"). 0 or -ENOMEM.
+ * Adds what text says about a profile. Fields that are set already stay: callers parse the
+ * credentials file first, whose word counts. The two files spell sections differently ("[x]",
+ * "[profile x]"). 0 or -ENOMEM.
  */
 int aws_profile_parse(struct aws_profile *profile, enum aws_file which, const char *name,
 		      const char *text, size_t len);

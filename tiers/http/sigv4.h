@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * AWS Signature Version 4 in the Authorization header. Ours, because libcurl 7.88's has known bugs and
- * cannot sign what it does not see (query order, session tokens, payload hashes of ranges).
+ * AWS Signature Version 4 in the Authorization header. Ours, because libcurl 7.88's has known bugs
+ * and cannot sign what it does not see (query order, session tokens, payload hashes of ranges).
  * What is signed is what is sent: callers encode path and query once, with url_encode().
  */
 #ifndef TIERS_HTTP_SIGV4_H
@@ -22,7 +22,8 @@ struct sigv4_input {
 	const char *method;
 	const char *path;  /* encoded, as sent, with a leading '/' */
 	const char *query; /* encoded, as sent: sorted, "a=1&b=" ; "" = none */
-	const struct sigv4_field *fields; /* all that are signed, sorted by name; host is one of them */
+	/* All that are signed, sorted by name; host is one of them. */
+	const struct sigv4_field *fields;
 	size_t n_fields;
 	const char *payload_hash; /* hex */
 	const char *region, *service;

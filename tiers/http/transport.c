@@ -2,9 +2,10 @@
 /*
  * One HTTP call at a time on a context: options, callbacks, the wait, and what the outcome means.
  *
- * A call goes: take a context; set its options; perform and wait until libcurl is done, or until we end
- * it (deadline, cancellation, stall); if a reused connection gave no answer, once more on a fresh one;
- * put the context back. libcurl calls back on our own thread only, so struct call needs no lock.
+ * A call goes: take a context; set its options; perform and wait until libcurl is done, or until we
+ * end it (deadline, cancellation, stall); if a reused connection gave no answer, once more on a
+ * fresh one; put the context back. libcurl calls back on our own thread only, so struct call needs
+ * no lock.
  */
 #include "tiers/http/transport.h"
 
@@ -44,10 +45,10 @@ struct call {
 	struct http_response *response;
 	struct err *err;
 	CURL *easy;
-	uint64_t sent;	   /* of the request's body */
-	int64_t moved_at;  /* when a byte last moved, monotonic */
-	int ended;	   /* why we ended the call: what it returns; 0 = we did not */
-	bool cut;	   /* an error's body was long enough */
+	uint64_t sent;	  /* of the request's body */
+	int64_t moved_at; /* when a byte last moved, monotonic */
+	int ended;	  /* why we ended the call: what it returns; 0 = we did not */
+	bool cut;	  /* an error's body was long enough */
 	bool head_told;
 	char error_text[CURL_ERROR_SIZE];
 };
@@ -116,7 +117,8 @@ static bool keep_body(struct call *call, const char *data, size_t len)
 
 	if (len > max - body->len) {
 		if (status_is_ok(call->response)) {
-			call->ended = err_set(call->err, -EIO, "the answer is larger than %zu bytes", max);
+			call->ended = err_set(call->err, -EIO,
+					      "the answer is larger than %zu bytes", max);
 			return true;
 		}
 		call->cut = true;
@@ -197,8 +199,8 @@ static CURLcode set_protocol(CURL *easy)
 }
 
 /*
- * Without it, ending a call during a slow name look-up waits for the look-up's thread, and the deadline
- * with it.
+ * Without it, ending a call during a slow name look-up waits for the look-up's thread, and the
+ * deadline with it.
  */
 static void set_quick_exit(CURL *easy)
 {
@@ -256,7 +258,8 @@ static CURLcode set_request(CURL *easy, const struct http_request *request)
 		curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
 		curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->len);
 		curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE,
-				 request->len > (uint64_t)SMALL_BUFFER ? LARGE_BUFFER : SMALL_BUFFER);
+				 request->len > (uint64_t)SMALL_BUFFER ? LARGE_BUFFER
+								       : SMALL_BUFFER);
 	} else if (strcmp(request->method, "HEAD") == 0) {
 		curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
 	}
@@ -293,7 +296,8 @@ static int call_look(struct call *call)
 	int64_t now;
 
 	for (size_t i = 0; i < sizeof(request->cancel) / sizeof(request->cancel[0]); i++) {
-		if (request->cancel[i] && atomic_load_explicit(request->cancel[i], memory_order_relaxed))
+		if (request->cancel[i] &&
+		    atomic_load_explicit(request->cancel[i], memory_order_relaxed))
 			return err_set(call->err, -ECANCELED, "cancelled");
 	}
 	now = clock_mono(call->transport->clock);
@@ -343,7 +347,7 @@ static void call_drive(struct call *call, CURLM *multi, CURLcode *ret_code)
 	curl_multi_remove_handle(multi, call->easy);
 }
 
-/* The server closed a connection that lay idle, just when we used it: nobody has seen the request. */
+/* The server closed an idle connection just when we used it: nobody has seen the request. */
 static bool is_stale_connection(struct call *call, CURLcode code)
 {
 	long fresh = 1;
@@ -457,7 +461,8 @@ static int transport_configure(struct transport *t, const struct transport_conf 
 {
 	if (conf->ca_file && *conf->ca_file) {
 		if (access(conf->ca_file, R_OK) < 0)
-			return err_set(err, -EINVAL, "ca_file %s: %s", conf->ca_file, strerror(errno));
+			return err_set(err, -EINVAL, "ca_file %s: %s", conf->ca_file,
+				       strerror(errno));
 		t->ca_file = strdup(conf->ca_file);
 		if (!t->ca_file)
 			return -ENOMEM;

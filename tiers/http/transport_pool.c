@@ -6,7 +6,7 @@
 
 #include "util/cleanup.h"
 
-/* Servers close idle connections after 5 to 120 seconds: an older one is not worth its descriptor. */
+/* Servers close idle connections after 5 to 120 s: an older one is not worth its descriptor. */
 #define IDLE_MAX (90 * NSEC_PER_SEC)
 
 static void context_free(struct http_context *context)

@@ -18,8 +18,8 @@ struct http_context {
 };
 
 struct http_pool {
-	pthread_mutex_t lock;  /* protects idle */
-	struct list idle;      /* used last at the head */
+	pthread_mutex_t lock; /* protects idle */
+	struct list idle;     /* used last at the head */
 	const struct clock *clock;
 };
 

@@ -17,8 +17,8 @@
  *	s3_list.c	list
  *	s3_sweep.c	aborts uploads that somebody left behind
  *
- * A store key is the tier's prefix and the key; a marker's ends in '/'. Nothing in struct s3 changes
- * after creation but the atomics.
+ * A store key is the tier's prefix and the key; a marker's ends in '/'. Nothing in struct s3
+ *changes after creation but the atomics.
  */
 #ifndef TIERS_S3_S3_H
 #define TIERS_S3_S3_H
@@ -38,8 +38,8 @@
 
 #define S3_MAX_KEY 1024
 #define S3_MAX_PARTS 10000
-#define S3_MIN_PART (5ULL << 20)	  /* AWS's: only the last part may be smaller */
-#define S3_MAX_SINGLE (5ULL << 30)	  /* bytes that one PUT or CopyObject takes */
+#define S3_MIN_PART (5ULL << 20)   /* AWS's: only the last part may be smaller */
+#define S3_MAX_SINGLE (5ULL << 30) /* bytes that one PUT or CopyObject takes */
 #define S3_MAX_OBJECT (5ULL << 40)
 #define S3_DELETE_BATCH 1000
 #define S3_XML_MAX (16U << 20) /* of an answer; a full list page of the longest names is 4 MiB */
@@ -55,7 +55,7 @@ struct s3 {
 	struct tier base;
 	struct s3_endpoint endpoint;
 	char *bucket;
-	char *prefix; /* "" or "a/b/" */
+	char *prefix;	     /* "" or "a/b/" */
 	char *storage_class; /* NULL: the bucket's */
 	bool read_only;
 	uint64_t part_size;
@@ -66,9 +66,9 @@ struct s3 {
 	struct pool *pool; /* parts of uploads, and the sweep */
 
 	/*
-	 * When an answer last proved that bucket and credentials are known to the server; monotonic,
-	 * 0 = never. A HEAD answered 404 has no body that tells a missing object from an unknown
-	 * access key (versitygw says 404 to both): it counts only soon after a proof.
+	 * When an answer last proved that bucket and credentials are known to the server;
+	 * monotonic, 0 = never. A HEAD answered 404 has no body that tells a missing object from an
+	 * unknown access key (versitygw says 404 to both): it counts only soon after a proof.
 	 */
 	_Atomic int64_t proven_at;
 
@@ -146,10 +146,10 @@ int s3_pause(const struct s3 *s3, const struct tier_call *call, const atomic_boo
 
 /* --- s3_error.c --- */
 struct s3_fault {
-	int code;	/* errno, negative */
+	int code; /* errno, negative */
 	bool transient, throttled;
-	bool renew;	/* newer credentials may be what it takes */
-	char name[64];	/* the store's word: "NoSuchKey"; "" = it said none */
+	bool renew;    /* newer credentials may be what it takes */
+	char name[64]; /* the store's word: "NoSuchKey"; "" = it said none */
 	char message[256];
 	char region[64]; /* where the bucket is, as far as it said */
 };
@@ -157,13 +157,13 @@ struct s3_fault {
 /* Reads an answer that is no success. body: XML as it came, maybe of a 200. */
 void s3_fault_read(const struct s3_request *rq, const struct http_response *response,
 		   struct s3_fault *ret);
-/* Fills call's error fields, with a text that says what to do where we know. Returns fault->code. */
+/* Fills call's error fields, with a text that says what to do if we know. Returns fault->code. */
 int s3_fault_report(const struct s3 *s3, const struct s3_request *rq,
 		    const struct http_response *response, const struct s3_fault *fault,
 		    struct tier_call *call);
 /*
- * An answer of 200 that makes no sense, or is an <Error> after all: -EIO and its like, call's fields set.
- * rc: what the reader of the answer said.
+ * An answer of 200 that makes no sense, or is an <Error> after all: -EIO and its like, call's
+ * fields set. rc: what the reader of the answer said.
  */
 int s3_bad_answer(const struct s3 *s3, const struct s3_request *rq,
 		  const struct http_response *response, int rc, struct tier_call *call);
@@ -175,7 +175,7 @@ int s3_error_errno(const char *name);
 int s3_etag_copy(char out[ETAG_MAX], const char *etag);
 /* The answer's ETag header. -EIO with a text where there is none. */
 int s3_etag_of(const struct http_response *response, char out[ETAG_MAX], struct err *err);
-/* The whole record, of an object of that size; ret is initialised by the caller, untouched on failure. */
+/* The whole record of an object of that size; ret is initialised, and untouched on failure. */
 int s3_record_read(const struct http_response *response, uint64_t size, struct record *ret,
 		   struct err *err);
 /* x-amz-meta-*, and the storage class. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Copies inside the store. S3 replaces metadata only by copying an object onto itself. CopyObject
- * takes up to 5 GiB, which we learn from its refusal: asking for the size first would cost every other
- * copy a request. No server heeds a condition on the destination, so that is looked at just before.
+ * takes up to 5 GiB, which we learn from its refusal: asking for the size first would cost every
+ * other copy a request. No server heeds a condition on the destination, so that is looked at just
+ * before.
  */
 #include <errno.h>
 #include <string.h>
@@ -40,8 +41,8 @@ static int copy_headers(const struct s3 *s3, struct s3_request *rq, const char *
 }
 
 /*
- * *ret_large: refused for its size, as far as the answer tells: AWS says InvalidRequest to that, as to
- * much else.
+ * *ret_large: refused for its size, as far as the answer tells: AWS says InvalidRequest to that, as
+ * to much else.
  */
 static int copy_object(struct s3 *s3, struct tier_call *call, const char *source, const char *etag,
 		       const char *to, const struct record *rec, char *ret_etag, bool *ret_large)
@@ -60,8 +61,8 @@ static int copy_object(struct s3 *s3, struct tier_call *call, const char *source
 	*ret_large = rc == -EFBIG || (rc == -EIO && response.status == 400 && !call->transient);
 	if (rc < 0)
 		return rc;
-	return s3_bad_answer(s3, &rq, &response,
-			     s3_xml_etag(&response.body, ret_etag, &call->err), call);
+	return s3_bad_answer(s3, &rq, &response, s3_xml_etag(&response.body, ret_etag, &call->err),
+			     call);
 }
 
 /* Parts take no metadata from the source: it is read first, with the size. */

@@ -9,8 +9,8 @@
 #include "tiers/s3/s3.h"
 
 /*
- * Nothing was there, or nothing of its own: versitygw says "not empty" to the deletion of a marker that
- * nobody put, where names below it exist.
+ * Nothing was there, or nothing of its own: versitygw says "not empty" to the deletion of a marker
+ * that nobody put, where names below it exist.
  */
 static bool was_absent(int code)
 {
@@ -31,8 +31,8 @@ static int delete_object(struct s3 *s3, struct tier_call *call, const char *key,
 }
 
 /*
- * Some servers delete whatever If-Match says (MinIO), some refuse the header (501): so the version is looked
- * at just before in any case, and the condition closes the window where it is heeded.
+ * Some servers delete whatever If-Match says (MinIO), some refuse the header (501): so the version
+ * is looked at just before in any case, and the condition closes the window where it is heeded.
  */
 int s3_del(struct tier *t, struct tier_call *call, const char *key, bool marker, const char *etag)
 {
@@ -124,7 +124,7 @@ static size_t batch_body(const struct batch *b, struct buf *body)
 	return named;
 }
 
-/* The service demands a checksum: the MD5 that all know, or where a policy forbids MD5, the newer one. */
+/* The service demands a checksum: MD5, which all know, or the newer one where MD5 is forbidden. */
 static int add_checksum(struct s3_request *rq)
 {
 	char text[64];

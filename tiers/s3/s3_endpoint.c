@@ -74,8 +74,8 @@ static bool ends_in(const char *s, const char *tail)
 }
 
 /*
- * A bucket is a host's first label on AWS; elsewhere that needs a wildcard in the DNS, so the path is
- * the default. A name that a certificate's wildcard does not cover goes into the path anyway.
+ * A bucket is a host's first label on AWS; elsewhere that needs a wildcard in the DNS, so the path
+ * is the default. A name that a certificate's wildcard does not cover goes into the path anyway.
  */
 static bool use_path_style(const struct s3_conf *conf, const char *host, bool tls)
 {
@@ -126,7 +126,8 @@ static int url_split(const char *text, struct url_parts *ret, struct err *err)
 	       !url_has(url, CURLUPART_USER) && !url_has(url, CURLUPART_QUERY) &&
 	       !url_has(url, CURLUPART_FRAGMENT) &&
 	       (strcmp(ret->scheme, "http") == 0 || strcmp(ret->scheme, "https") == 0);
-	if (good && curl_url_get(url, CURLUPART_PORT, &ret->port, CURLU_NO_DEFAULT_PORT) != CURLUE_OK)
+	if (good &&
+	    curl_url_get(url, CURLUPART_PORT, &ret->port, CURLU_NO_DEFAULT_PORT) != CURLUE_OK)
 		ret->port = NULL;
 	curl_url_cleanup(url);
 	/* The text is not repeated: it may have a password in it. */

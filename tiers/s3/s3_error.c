@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a store's refusal means. The store's own word (<Code>) decides where there is one; a status alone
- * says little: a 404 without an S3 answer may come from any proxy, and must never count as "absent".
+ * What a store's refusal means. The store's own word (<Code>) decides where there is one; a status
+ * alone says little: a 404 without an S3 answer may come from any proxy, and must never count as
+ * "absent".
  */
 #include <assert.h>
 #include <errno.h>
@@ -35,7 +36,8 @@ static const struct row {
 	{"ConditionalRequestConflict", -EIO, CONDITION | AGAIN, NULL},
 	{"EntityTooLarge", -EFBIG, 0, NULL},
 	{"ErrDirectoryNotEmpty", -ENOTEMPTY, 0, NULL}, /* versitygw: see s3_del() */
-	{"ExistingObjectIsDirectory", -EINVAL, 0, "this store cannot hold a name and names below it"},
+	{"ExistingObjectIsDirectory", -EINVAL, 0,
+	 "this store cannot hold a name and names below it"},
 	{"ExpiredToken", -EACCES, RENEW, "the session token has expired"},
 	{"IncompleteBody", -EIO, AGAIN, NULL},
 	{"InternalError", -EIO, AGAIN, NULL},
@@ -176,7 +178,7 @@ void s3_fault_read(const struct s3_request *rq, const struct http_response *resp
 		*ret = (struct s3_fault){.code = -EIO, .transient = true};
 	else
 		fault_from_status(rq, response->status, ret);
-	/* A 404 that the store did not explain proves nothing. HEAD has no room to: see s3_head(). */
+	/* A 404 that the store did not explain proves nothing; for HEAD see s3_head_version(). */
 	if (response->status == 404 && !ret->name[0])
 		ret->code = -EIO;
 }
@@ -195,7 +197,8 @@ static void add_fix(const struct s3 *s3, const struct http_response *response,
 	else if (row && row->fix)
 		snprintf(out, size, "; %s", row->fix);
 	else if (!fault->name[0] && response->status >= 300 && response->status < 400)
-		snprintf(out, size, "; a redirect, which is not followed: check `endpoint` and `region`");
+		snprintf(out, size,
+			 "; a redirect, which is not followed: check `endpoint` and `region`");
 	else if (!fault->name[0] && response->status == 404)
 		snprintf(out, size, "; not an S3 answer: check `endpoint`");
 }

@@ -35,10 +35,12 @@ static int fetch_page(struct s3 *s3, struct tier_call *call, const struct tier_l
 }
 
 /*
- * LIST tells size, etag and when the object was stored. That is not its mtime (ours is in its metadata),
- * so mtime_ns has it for the cache's provisional use, and REC_MTIME does not say that it is known.
+ * LIST tells size, etag and when the object was stored. That is not its mtime (ours is in its
+ * metadata), so mtime_ns has it for the cache's provisional use, and REC_MTIME does not say that it
+ * is known.
  */
-static int hand_on(const struct s3 *s3, const struct s3_listed *listed, tier_entry_fn *fn, void *arg)
+static int hand_on(const struct s3 *s3, const struct s3_listed *listed, tier_entry_fn *fn,
+		   void *arg)
 {
 	size_t prefix_len = strlen(s3->prefix);
 	struct tier_entry entry = {.prefix = listed->prefix};
@@ -50,7 +52,8 @@ static int hand_on(const struct s3 *s3, const struct s3_listed *listed, tier_ent
 		return 0;
 	key = listed->key + prefix_len;
 	entry.key_len = listed->key_len - prefix_len;
-	if (key[entry.key_len - 1] == '/') {
+	/* "/" alone is left as it is: no safe key, and not the root. */
+	if (entry.key_len > 1 && key[entry.key_len - 1] == '/') {
 		entry.marker = !listed->prefix;
 		key[--entry.key_len] = '\0';
 	}

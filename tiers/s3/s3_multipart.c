@@ -3,19 +3,21 @@
  * Large bodies in parts that are sent in parallel.
  *
  * An upload goes: create it at the store; hash the parts one after the other, while those that are
- * hashed are sent; complete it, or abort it. The caller's thread hashes, then sends parts too; helpers
- * from the tier's pool only send. So an upload moves on even where the pool is busy with others, and
- * the hash (one pass, together with the whole body's XXH3) is ahead of what is sent from the page cache.
+ * hashed are sent; complete it, or abort it. The caller's thread hashes, then sends parts too;
+ *helpers from the tier's pool only send. So an upload moves on even where the pool is busy with
+ *others, and the hash (one pass, together with the whole body's XXH3) is ahead of what is sent from
+ *the page cache.
  *
- * That order is also why no torn body is ever published: each part is refused by the server unless it
- * is what was hashed, and what was hashed is completed only if it is the body that the metadata names.
+ * That order is also why no torn body is ever published: each part is refused by the server unless
+ *it is what was hashed, and what was hashed is completed only if it is the body that the metadata
+ *names.
  *
  * State, under the lock
  *	next <= ready <= n	parts handed out, parts that may be sent, all
- *	code			the first failure; from then on stop is set, and nothing is handed out
- *	running			threads inside a part; the caller waits until there is none
- * A helper may be started late, when the upload is over and its caller gone: it holds a reference to
- * the struct, finds `over`, and touches nothing else.
+ *	code			the first failure; from then on stop is set, and nothing is handed
+ *out running			threads inside a part; the caller waits until there is none A helper
+ *may be started late, when the upload is over and its caller gone: it holds a reference to the
+ *struct, finds `over`, and touches nothing else.
  */
 #include <assert.h>
 #include <errno.h>
@@ -162,7 +164,8 @@ static int part_run(struct upload *u, size_t i, struct tier_call *call)
 	for (int tries = 0;; tries++) {
 		int rc;
 
-		*call = (struct tier_call){.deadline = u->call->deadline, .cancel = u->call->cancel};
+		*call = (struct tier_call){.deadline = u->call->deadline,
+					   .cancel = u->call->cancel};
 		rc = part_send(u, i, call);
 		if (rc == 0 || !try_again(u, call, tries))
 			return rc;
@@ -238,7 +241,7 @@ static bool parts_ready(struct upload *u, size_t n)
 	return u->code == 0;
 }
 
-/* Hashes all parts and lets each be sent. Compares the whole with the checksum that will stand for it. */
+/* Hashes all parts, lets each be sent, and compares the whole with its checksum. */
 static int parts_hash(struct upload *u, const struct tier_source *src)
 {
 	struct xxh3_stream *stream = NULL;
@@ -299,8 +302,8 @@ static int upload_complete(struct upload *u, const struct tier_pre *pre, char *r
 		u->call->transient = u->call->throttled = false;
 		rc = s3_upload_complete(u->s3, u->call, u->key, u->id, u->parts, u->n, pre,
 					ret_etag);
-		if (rc == 0 || (!s3_refusal_again(u->s3, u->call, rc, tries) &&
-				!try_again(u, u->call, tries)))
+		if (rc == 0 ||
+		    (!s3_refusal_again(u->s3, u->call, rc, tries) && !try_again(u, u->call, tries)))
 			return rc;
 	}
 }
@@ -344,7 +347,7 @@ int s3_multipart_put(struct s3 *s3, struct tier_call *call, const char *key,
 	struct upload *u;
 	int rc;
 
-	/* The condition is checked at the end; a look now may save sending all the bytes in vain. */
+	/* The condition is checked at the end; a look now may save sending all in vain. */
 	rc = s3_look_before(s3, call, key, pre);
 	if (rc < 0)
 		return rc;

@@ -8,7 +8,7 @@
 
 #include "tiers/s3/s3.h"
 
-/* A page of one name: it needs the bucket, the credentials and the right to list, as a mount does. */
+/* A page of one name: it needs bucket, credentials and the right to list, as a mount does. */
 int s3_probe(struct tier *t, struct tier_call *call)
 {
 	struct s3 *s3 = s3_of(t);
@@ -44,8 +44,8 @@ static int read_length(const struct http_response *response, uint64_t *ret, stru
 }
 
 /* Of a 206: [*ret_first, *ret_last] of *ret_total. */
-static int read_range(const struct http_response *response, uint64_t *ret_first,
-		      uint64_t *ret_last, uint64_t *ret_total, struct err *err)
+static int read_range(const struct http_response *response, uint64_t *ret_first, uint64_t *ret_last,
+		      uint64_t *ret_total, struct err *err)
 {
 	const char *range = http_headers_get(&response->headers, "content-range");
 
@@ -60,8 +60,8 @@ static int drop_body(void *arg, const void *data, size_t len)
 }
 
 /*
- * HEAD has no body, so its refusal does not say what was refused: a 404 is also what an unknown access
- * key or a missing bucket gets. One byte of the object brings the store's own word.
+ * HEAD has no body, so its refusal does not say what was refused: a 404 is also what an unknown
+ * access key or a missing bucket gets. One byte of the object brings the store's own word.
  */
 static int head_by_get(struct s3 *s3, struct tier_call *call, const char *key, bool marker,
 		       struct record *ret_rec)
@@ -91,8 +91,7 @@ static int head_by_get(struct s3 *s3, struct tier_call *call, const char *key, b
 static bool refusal_is_clear(const struct s3 *s3, const struct http_response *response)
 {
 	if (response->status == 404)
-		return s3_is_proven(s3) &&
-		       http_headers_get(&response->headers, "x-amz-request-id");
+		return s3_is_proven(s3) && http_headers_get(&response->headers, "x-amz-request-id");
 	/* 400, 403 and redirects: their reason is worth a request. 5xx: there is none. */
 	return response->status < 300 || response->status >= 500;
 }
@@ -185,7 +184,7 @@ static int get_begin(struct get *g, const struct record *rec)
 	return sink_result(g, g->sink->begin(g->sink, rec));
 }
 
-/* Where the answer begins, and how large the object is: from a 206, or a 200 to whoever knows no ranges. */
+/* Where the answer begins and how large the object is. A 200: the server knows no ranges. */
 static int get_place(struct get *g, const struct http_response *response, uint64_t *ret_size)
 {
 	struct err *err = &g->call->err;
@@ -324,8 +323,8 @@ int s3_get(struct tier *t, struct tier_call *call, const char *key, uint64_t off
 		return get_nothing(&g, key, true);
 	if (rc == 0 && g.end > g.off && g.at < g.end) {
 		call->transient = true;
-		rc = err_set(&call->err, -EIO,
-			     "GetObject: ended at byte %" PRIu64 " of %" PRIu64, g.at, g.end);
+		rc = err_set(&call->err, -EIO, "GetObject: ended at byte %" PRIu64 " of %" PRIu64,
+			     g.at, g.end);
 	}
 	return rc;
 }

@@ -2,11 +2,11 @@
 /*
  * Put: markers and symlinks as empty objects, small bodies in one request, large ones in parts.
  *
- * A body is read once before it is sent, for its SHA-256, which the signature covers: so a body that
- * changes while it is sent is refused by the server. SHA-256 and no x-amz-checksum-*, because every
- * server checks it, none refuses the header, and it costs as little (1.8 GB/s a core with SHA extensions). The
- * same pass checks the XXH3 that goes into the metadata: bytes that changed before the pass would
- * otherwise be stored under a checksum that is not theirs.
+ * A body is read once before it is sent, for its SHA-256, which the signature covers: so a body
+ * that changes while it is sent is refused by the server. SHA-256 and no x-amz-checksum-*, because
+ * every server checks it, none refuses the header, and it costs as little (1.8 GB/s a core with SHA
+ * extensions). The same pass checks the XXH3 that goes into the metadata: bytes that changed before
+ * the pass would otherwise be stored under a checksum that is not theirs.
  */
 #include <errno.h>
 #include <string.h>
@@ -90,11 +90,7 @@ int s3_put(struct tier *t, struct tier_call *call, const char *key, const struct
 {
 	struct s3 *s3 = s3_of(t);
 	char sha256[SHA256_HEX_SIZE];
-	CLEANUP_S3_REQUEST struct s3_request rq = {.key = key,
-						   .body = HTTP_BODY_FD,
-						   .fd = src->fd,
-						   .len = src->size,
-						   .sha256 = sha256};
+	CLEANUP_S3_REQUEST struct s3_request rq = {.key = key, .body = HTTP_BODY_FD};
 	int rc;
 
 	if (s3->read_only)
@@ -104,5 +100,8 @@ int s3_put(struct tier *t, struct tier_call *call, const char *key, const struct
 	if (src->size > s3->threshold)
 		return s3_multipart_put(s3, call, key, src, rec, pre, ret_etag);
 	rc = body_digest(src, sha256, call);
+	rq.fd = src->fd;
+	rq.len = src->size;
+	rq.sha256 = sha256;
 	return rc < 0 ? rc : put_object(s3, call, &rq, rec, pre, ret_etag);
 }

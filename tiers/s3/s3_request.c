@@ -59,8 +59,7 @@ bool s3_is_proven(const struct s3 *s3)
 	return at && clock_mono(s3->base.clock) - at < PROOF_NS;
 }
 
-int s3_pause(const struct s3 *s3, const struct tier_call *call, const atomic_bool *stop,
-	     int64_t ns)
+int s3_pause(const struct s3 *s3, const struct tier_call *call, const atomic_bool *stop, int64_t ns)
 {
 	const struct clock *clock = s3->base.clock;
 	int64_t until = clock_mono(clock) + ns;
@@ -150,7 +149,7 @@ static int attempt_address(const struct s3 *s3, const struct s3_request *rq, str
 	return buf_str(&a->path) && buf_str(&a->query) && buf_str(&a->url) ? 0 : -ENOMEM;
 }
 
-/* Every body is signed: a server can then tell a torn one, and none is ever sent UNSIGNED-PAYLOAD. */
+/* Every body is signed, never UNSIGNED-PAYLOAD: so the server can tell a torn one. */
 static int attempt_hash(const struct s3_request *rq, struct attempt *a)
 {
 	if (rq->body == HTTP_BODY_FD) {
@@ -215,7 +214,8 @@ static int attempt_lines(struct attempt *a)
 		const struct sigv4_field *f = &a->fields[i];
 
 		/* "name:" would tell libcurl to leave the header out. */
-		if (asprintf(&a->lines[i], "%s%s%s", f->name, *f->value ? ": " : ";", f->value) < 0) {
+		if (asprintf(&a->lines[i], "%s%s%s", f->name, *f->value ? ": " : ";", f->value) <
+		    0) {
 			a->lines[i] = NULL;
 			return -ENOMEM;
 		}

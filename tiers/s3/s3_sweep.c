@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Uploads that a killed process left behind cost storage until somebody aborts them. Below our prefix,
- * those that the store began more than a day ago (by its own clock) are aborted, behind, at most once a
- * day. Nothing depends on it: a failure ends it silently until the next day.
+ * Uploads that a killed process left behind cost storage until somebody aborts them. Below our
+ * prefix, those that the store began more than a day ago (by its own clock) are aborted, behind, at
+ * most once a day. Nothing depends on it: a failure ends it silently until the next day.
  */
 #include <errno.h>
 #include <string.h>
@@ -89,7 +89,7 @@ void s3_sweep_start(struct s3 *s3)
 	int64_t now = clock_mono(s3->base.clock);
 	int64_t last = atomic_load(&s3->swept_at);
 
-	/* The exchange lets one caller through; a job that still runs after a day is none of ours. */
+	/* The exchange lets one caller through. No sweep lasts a day: the job is free again. */
 	if (s3->read_only || (last && now - last < DAY_NS) ||
 	    !atomic_compare_exchange_strong(&s3->swept_at, &last, now))
 		return;

@@ -122,8 +122,8 @@ int s3_upload_complete(struct s3 *s3, struct tier_call *call, const char *key, c
 		rc = s3_send(s3, call, &rq, &response);
 	if (rc < 0)
 		return rc;
-	return s3_bad_answer(s3, &rq, &response,
-			     s3_xml_etag(&response.body, ret_etag, &call->err), call);
+	return s3_bad_answer(s3, &rq, &response, s3_xml_etag(&response.body, ret_etag, &call->err),
+			     call);
 }
 
 int s3_upload_abort(struct s3 *s3, struct tier_call *call, const char *key, const char *id)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What S3's XML answers say. Servers differ in the order of elements and in what they leave out, so each
- * answer is collected while it is walked and judged at its end.
+ * What S3's XML answers say. Servers differ in the order of elements and in what they leave out, so
+ * each answer is collected while it is walked and judged at its end.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -145,8 +145,8 @@ static int listed_cmp(const void *a, const void *b)
 }
 
 /*
- * Keys and prefixes come apart; the contract wants one order. What a listing leaves out is taken for
- * absent, so an answer that does not say whether it is the last page is none.
+ * Keys and prefixes come apart; the contract wants one order. What a listing leaves out is taken
+ * for absent, so an answer that does not say whether it is the last page is none.
  */
 static int page_finish(struct page_walk *w, struct err *err)
 {
