@@ -423,6 +423,10 @@ void cache_note_error(struct cache *c, const char *key, int error, const char *t
 	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	if (asprintf(&line, "%s %s: %s (%s)", stamp, *key ? key : "/", text, strerror(-error)) < 0)
 		return;
+	/* One error is one line, and a foreign name is not to reach a terminal as commands. */
+	for (char *at = line; *at; at++)
+		if ((unsigned char)*at < 0x20 || *at == 0x7f)
+			*at = '?';
 	SCOPE_LOCK(&c->lock);
 	free(c->errors[c->errors_next]);
 	c->errors[c->errors_next] = line;
