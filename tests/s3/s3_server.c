@@ -52,11 +52,14 @@ static pid_t spawn(char *const argv[], int *ret_stdin, int *ret_stdout)
 	return pid;
 }
 
-bool s3_stub_start(struct s3_server *server)
+static bool stub_start(struct s3_server *server, const char *pem)
 {
 	const char *stub = getenv("S3STUB");
-	char *const argv[] = {"/usr/bin/python3", (char *)stub,	      "--bucket", S3_TEST_BUCKET,
-			      "--access-key",	  S3_TEST_ACCESS_KEY, NULL};
+	char *const argv[] = {
+		"/usr/bin/python3",    (char *)stub,   "--bucket",
+		S3_TEST_BUCKET,	       "--access-key", S3_TEST_ACCESS_KEY,
+		pem ? "--cert" : NULL, (char *)pem,    NULL,
+	};
 	unsigned int port = 0;
 	int out = -1;
 	FILE *lines;
@@ -75,8 +78,19 @@ bool s3_stub_start(struct s3_server *server)
 		fprintf(stderr, "the stub did not start\n");
 	fclose(lines);
 	assert(port);
-	snprintf(server->endpoint, sizeof(server->endpoint), "http://127.0.0.1:%u", port);
+	snprintf(server->endpoint, sizeof(server->endpoint), "%s://127.0.0.1:%u",
+		 pem ? "https" : "http", port);
 	return true;
+}
+
+bool s3_stub_start(struct s3_server *server)
+{
+	return stub_start(server, NULL);
+}
+
+bool s3_stub_start_tls(struct s3_server *server, const char *pem)
+{
+	return stub_start(server, pem);
 }
 
 static unsigned int free_port(void)

@@ -26,6 +26,8 @@ struct s3_server {
  * on stderr that says what to set.
  */
 bool s3_stub_start(struct s3_server *server);
+/* With TLS, on a key and certificate for 127.0.0.1; the certificate is pem as well. */
+bool s3_stub_start_tls(struct s3_server *server, const char *pem);
 bool s3_gateway_start(struct s3_server *server);
 void s3_server_stop(struct s3_server *server);
 

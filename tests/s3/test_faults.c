@@ -227,6 +227,70 @@ static void test_refused_connection(void **state)
 	tier_close(t);
 }
 
+/* Made with the openssl command, as libcrypto would take a page of C. False: there is none. */
+static bool make_pem(char path[64])
+{
+	char command[256];
+	int fd;
+
+	snprintf(path, 64, "/tmp/cogfs-pem.XXXXXX");
+	fd = mkstemp(path);
+	if (fd < 0)
+		return false;
+	close(fd);
+	snprintf(command, sizeof(command),
+		 "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
+		 "-subj /CN=stub -addext subjectAltName=IP:127.0.0.1 -keyout - -out - "
+		 ">%s 2>/dev/null",
+		 path);
+	return system(command) == 0;
+}
+
+/* A certificate that nobody vouches for is refused, and not asked for again; ca_file vouches. */
+static void test_tls(void **state)
+{
+	struct tier_call call = call_within(5000);
+	struct s3_server server;
+	struct s3_conf conf;
+	struct tier *t;
+	char pem[64];
+
+	if (!make_pem(pem)) {
+		unlink(pem);
+		skip();
+	}
+	assert_true(s3_stub_start_tls(&server, pem));
+	conf = s3_server_conf(&server);
+	t = s3_server_tier(&conf);
+	assert_int_equal(tier_probe(t, &call), -EIO);
+	assert_false(call.transient);
+	assert_non_null(strstr(call.err.text, "certificate"));
+	tier_close(t);
+	conf.ca_file = pem;
+	t = s3_server_tier(&conf);
+	assert_int_equal(tier_probe(t, &call), 0);
+	tier_close(t);
+	unlink(pem);
+	s3_server_stop(&server);
+}
+
+/* Headers without end are not collected. */
+static void test_large_headers(void **state)
+{
+	struct fault_fixture *f = *state;
+	struct tier_call call;
+	const size_t size = 80 << 10;
+	char *plan = malloc(size + 128);
+	int len;
+
+	len = snprintf(plan, 128, "[{\"do\":\"status\",\"status\":200,\"headers\":{\"x\":\"");
+	memset(plan + len, 'a', size);
+	snprintf(plan + len + size, 128 - (size_t)len, "\"}}]");
+	stub_plan(&f->server, plan);
+	assert_int_equal(fault_get(f, &call, "a"), -EIO);
+	free(plan);
+}
+
 /* Redirects are not followed; where they tell the region, the text does. */
 static void test_redirects(void **state)
 {
@@ -413,6 +477,8 @@ int main(void)
 		FAULT_TEST(test_garbage_and_close),
 		FAULT_TEST(test_stale_connection),
 		FAULT_TEST(test_refused_connection),
+		FAULT_TEST(test_tls),
+		FAULT_TEST(test_large_headers),
 		FAULT_TEST(test_redirects),
 		FAULT_TEST(test_probe),
 		FAULT_TEST(test_no_secrets),

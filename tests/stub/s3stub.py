@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """An S3 that misbehaves on request, for what no real server can be made to do.
 
-    s3stub.py [--port N] [--bucket NAME]... [--access-key KEY] [--plan FILE]
+    s3stub.py [--port N] [--bucket NAME]... [--access-key KEY] [--plan FILE] [--cert PEM]
 
-Prints "PORT n" when it listens (on 127.0.0.1), and ends when its standard input does.
+Prints "PORT n" when it listens (on 127.0.0.1; with --cert, a key and a certificate,
+it speaks TLS), and ends when its standard input does.
 Behind it is the tiny S3 of s3mem.py. A plan is a list of rules in JSON; the first
 that matches a request and is not used up decides what happens to it:
 
@@ -38,6 +39,7 @@ import argparse
 import json
 import re
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -127,7 +129,7 @@ class Handler(BaseHTTPRequestHandler):
             with self.server.stub.lock:
                 self.server.stub.log.append(self.entry)
             self.serve(url, body)
-        except (Hangup, ConnectionError):
+        except (Hangup, OSError):
             self.close_connection = True
             try:
                 self.connection.shutdown(socket.SHUT_RDWR)
@@ -238,6 +240,11 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
+    def handle_error(self, request, client_address):
+        """A client that does not like our certificate is no news."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
 
 def main():
     parser = argparse.ArgumentParser(description="an S3 that misbehaves on request")
@@ -245,6 +252,7 @@ def main():
     parser.add_argument("--bucket", action="append", default=[])
     parser.add_argument("--access-key")
     parser.add_argument("--plan")
+    parser.add_argument("--cert")
     args = parser.parse_args()
 
     store, plan = Store(args.access_key), []
@@ -255,6 +263,10 @@ def main():
             plan = json.load(file)
     server = Server(("127.0.0.1", args.port), Handler)
     server.stub = Stub(store, plan)
+    if args.cert:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(args.cert)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print("PORT %d" % server.server_address[1], flush=True)
     # Whoever started us holds the other end: no stub outlives its test.
