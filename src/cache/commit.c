@@ -220,18 +220,19 @@ static int place_body(struct cache *c, struct obj *o, const struct record *rec, 
 	return 0;
 }
 
-/* Nothing was changed: the body goes back to where it was. */
+/* Nothing was changed: the body goes back to where it was. ns held */
 static void put_back(struct cache *c, struct obj *o)
 {
-	struct record rec;
 	uint64_t seq = o->wr->put_seq;
+	struct record rec;
+	char *key;
 	int r;
 
 	record_init(&rec);
-	SCOPE_LOCK(&c->ns);
 	{
 		SCOPE_LOCK(&c->lock);
 		r = obj_to_record(o, &rec);
+		key = obj_key_locked(o);
 	}
 	if (!r)
 		r = place_body(c, o, &rec, false);
@@ -239,20 +240,20 @@ static void put_back(struct cache *c, struct obj *o)
 		(void)journal_drop(c->journal, seq, false);
 	record_release(&rec);
 	SCOPE_LOCK(&c->lock);
-	if (r)
+	if (r && o->wr->base.cond == TIER_IF_MATCH)
 		local_unlink_id(c->staging_fd, o->wr->id); /* the store has it */
-	if (o->exist == EX_LOCAL && o->wr->base.cond == TIER_IF_MATCH)
+	if (o->exist == EX_LOCAL && key && !journal_pending(c->journal, key, UINT64_MAX))
 		obj_set_exist(o, EX_PRESENT);
-	session_close(c, o, true);
+	free(key);
+	session_close(c, o, r == 0);
 }
 
-/* The writing never happened: killed, or its name is gone. */
+/* The writing never happened: killed, or its name is gone. ns held */
 static void discard(struct cache *c, struct obj *o)
 {
 	uint64_t seq = o->wr->put_seq;
 	bool created, orphan;
 
-	SCOPE_LOCK(&c->ns);
 	if (seq)
 		(void)journal_drop(c->journal, seq, true);
 	SCOPE_LOCK(&c->lock);
@@ -289,7 +290,8 @@ static int publish_commit(struct cache *c, struct obj *o, struct record *rec)
 	return r == -ENOENT ? 0 : r; /* write: through: it is there already */
 }
 
-static void publish_change(struct cache *c, struct obj *o)
+/* h: of the file's bytes. ns held */
+static void publish_change(struct cache *c, struct obj *o, const struct xxh3 *h)
 {
 	struct record rec;
 	int r;
@@ -300,38 +302,37 @@ static void publish_change(struct cache *c, struct obj *o)
 		r = session_record(o, &rec);
 	}
 	if (!r) {
-		rec.xxh3 = session_hash(o->wr, rec.size);
-		rec.known |= xxh3_known(&rec.xxh3) ? REC_XXH3 : 0;
+		rec.xxh3 = *h;
+		rec.known |= xxh3_known(h) ? REC_XXH3 : 0;
 		adopt_record(c, o, &rec);
-		SCOPE_LOCK(&c->ns);
 		r = publish_commit(c, o, &rec);
 	}
 	count_one(c->counters, COUNTER_sets);
 	record_release(&rec);
 	SCOPE_LOCK(&c->lock);
-	if (r)
-		o->wr->put_seq = 0; /* said in the error list by whoever failed; the journal has the last flush */
 	if (!has_store(c))
 		obj_set_exist(o, EX_PRESENT);
-	session_close(c, o, true);
+	session_close(c, o, true); /* where it failed: the journal has the last flush, the error list says why */
 }
 
 void session_publish(struct cache *c, struct obj *o)
 {
-	struct wsession *wr = o->wr;
-	bool gone, changed;
+	bool changed = o->wr->dirtied || o->wr->created;
+	struct xxh3 h = {{0}};
+	struct stat st;
 
+	if (changed && !fstat(o->wr->fd, &st))
+		h = session_hash(o->wr, st.st_size); /* may read all of it: before any lock */
 	{
-		SCOPE_LOCK(&c->lock);
-		gone = o->flags & OBJ_ORPHAN || wr->killed;
-		changed = wr->dirtied || wr->created;
+		SCOPE_LOCK(&c->ns);
+		/* Only now nobody can take the name away any more. */
+		if (obj_is_orphan(c, o) || o->wr->killed)
+			discard(c, o);
+		else if (changed)
+			publish_change(c, o, &h);
+		else
+			put_back(c, o);
 	}
-	if (gone)
-		discard(c, o);
-	else if (changed)
-		publish_change(c, o);
-	else
-		put_back(c, o);
 	finish(c, o);
 }
 
