@@ -89,6 +89,7 @@ struct move {
 	struct record src;
 	enum tier_cond cond; /* what the target should be */
 	char etag[ETAG_MAX];
+	bool any; /* nobody knows what it should be, so nothing is a conflict */
 	bool counted;
 };
 
@@ -125,16 +126,15 @@ static int over_theirs(struct drain_try *t, struct move *m, const struct record 
 {
 	int r = 0;
 
-	t->conflict = true;
-	if (t->d->conf.conflict == CONFLICT_LAST_WRITER) {
-		t->conflict = false;
-		if (!m->counted)
+	if (m->any || t->d->conf.conflict == CONFLICT_LAST_WRITER) {
+		if (!m->counted && !m->any)
 			count_one(t->d->conf.counters, COUNTER_conflicts);
 		m->counted = true;
 		m->cond = TIER_IF_MATCH;
 		memcpy(m->etag, theirs->etag, sizeof(m->etag));
 		return -ESTALE; /* again, over this one */
 	}
+	t->conflict = true;
 	if (t->d->conf.conflict == CONFLICT_KEEP_BOTH)
 		r = copy_beside(t, m);
 	t->given_up = r == 0;
@@ -202,11 +202,13 @@ static int move_once(struct drain_try *t, struct move *m)
 int drain_move(struct drain_try *t, const char *from, const struct record *src, const char *to,
 	       enum tier_cond cond, const char *etag)
 {
-	struct move m = {.from = from, .to = to, .cond = cond};
+	struct move m = {.from = from, .to = to, .cond = cond, .any = cond == TIER_ANY};
 	bool known = src && (src->known & REC_ETAG);
 	int r = -ESTALE;
 
 	snprintf(m.etag, sizeof(m.etag), "%s", etag ? etag : "");
+	if (m.any) /* an earlier try's own copy must not be copied again: it has its followers */
+		m.cond = TIER_IF_ABSENT;
 	record_init(&m.src);
 	if (known && record_copy(&m.src, src))
 		return -ENOMEM;

@@ -128,6 +128,13 @@ static bool has_history(struct journal *j, const char *key)
 	return p != NULL;
 }
 
+bool jn_is_brought(struct journal *j, const char *key, uint64_t pos)
+{
+	const struct jplace *p = nearest(j, key, pos, false);
+
+	return p && p->ent->pub.op == J_RENAME && !is_from(p);
+}
+
 void jn_chain(struct journal *j, struct ent *e, const char *key)
 {
 	if (!has_history(j, key))

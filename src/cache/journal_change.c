@@ -57,7 +57,8 @@ struct ent *jn_slot(struct journal *j, struct jnode *node, bool marker)
 	}
 	if (!slot || slot->tried || slot->pub.op == J_RENAME || is_marker(slot) != marker)
 		return NULL;
-	if (!marker && node->below > 0)
+	/* What is below and older goes first anyway. Marks count more than that: then it is not looked at closely. */
+	if (!marker && node->below > (slot->pub.after_siblings ? 0 : slot->waits))
 		return NULL;
 	for (struct jnode *n = node->parent; n; n = n->parent) {
 		const struct ent *last;
@@ -84,15 +85,11 @@ static struct ent *held_at(const struct jnode *node, uint64_t id)
 }
 
 /* The staging file is the writer's, who goes on with it. */
-void jn_kill_held(struct journal *j, struct jnode *node)
+static void kill_held(struct journal *j, struct ent *held)
 {
-	struct ent *held;
-
-	while ((held = held_at(node, 0))) {
-		jn_uncount(j, held);
-		held->pub.staging_id = 0;
-		jn_kill(j, held);
-	}
+	jn_uncount(j, held);
+	held->pub.staging_id = 0;
+	jn_kill(j, held);
 }
 
 static void swap_payload(struct jent *a, struct jent *b)
@@ -133,34 +130,64 @@ void jn_take_over(struct journal *j, struct ent *slot, struct ent *e)
 	jn_set_seq(j, slot, seq);
 }
 
-/* Somebody younger waits for all below a directory, and e is among those. */
-static bool is_watched(const struct ent *e)
+struct jsquashed jn_squash(struct journal *j, struct jnode *node, const struct ent *keep)
+{
+	struct jsquashed ret = {.any = false};
+	struct list *next;
+
+	for (struct list *it = node->entries.prev; it != &node->entries; it = next) {
+		struct ent *e = list_entry(it, struct jplace, link)->ent;
+
+		next = it->prev;
+		if (e->pub.op == J_RENAME || e->tried)
+			break;
+		if (is_marker(e))
+			continue;
+		if (!ret.any || ret.chained) {
+			ret.base = e->pub.base;
+			ret.chained = e->chained;
+		}
+		ret.any = true;
+		ret.pos = e->pos;
+		if (is_held(e))
+			kill_held(j, e);
+		else if (e != keep)
+			jn_kill(j, e);
+	}
+	return ret;
+}
+
+/* Somebody younger, other than `but`, waits for all below a directory, and e is among those. */
+static bool is_watched(const struct ent *e, const struct ent *but)
 {
 	for (const struct jnode *n = e->place[PLACE_KEY].node->parent; n; n = n->parent) {
 		for (const struct list *it = n->watchers.prev; it != &n->watchers; it = it->prev) {
 			const struct ent *w = container_of(it, struct jplace, link)->ent;
 
-			if (w->pos > e->pos)
+			if (w != but && w->pos > e->pos)
 				return true;
 		}
 	}
 	return false;
 }
 
-/*
- * e, a put or the like, becomes QUEUED. With after_siblings on either side no place is taken over: the
- * newer one has to wait for more.
- */
+/* With after_siblings the newer one has to wait for more; a mkdir has less to wait for than a rmdir. */
+static bool keeps_place(const struct ent *slot, const struct ent *e)
+{
+	return !e->pub.after_siblings && !slot->pub.after_siblings && slot->deep == e->deep;
+}
+
+/* e, a put or the like, becomes QUEUED. */
 static struct ent *queue_write(struct journal *j, struct ent *e, struct jnode *node)
 {
 	struct ent *slot = jn_slot(j, node, is_marker(e));
 	bool entered = e->place[PLACE_KEY].node;
 
-	if (slot && !e->pub.after_siblings && !slot->pub.after_siblings) {
+	if (slot && keeps_place(slot, e)) {
 		jn_take_over(j, slot, e);
 		return slot;
 	}
-	if (slot && !is_watched(slot)) {
+	if (slot && !is_watched(slot, e)) {
 		e->pub.base = slot->pub.base;
 		e->chained = slot->chained;
 		if (slot->pub.staging_id == e->pub.staging_id)
@@ -258,43 +285,44 @@ static struct ent *commit_put(struct journal *j, struct plan *p, bool hold)
 		jn_enter(j, e);
 		return e;
 	}
-	held = held_at(p->node, 0);
-	if (held) { /* of the same object, and older */
+	while ((held = held_at(p->node, 0))) { /* of the same object, and older */
 		e->pub.base = held->pub.base;
 		e->chained = held->chained;
-		jn_kill_held(j, p->node);
+		jn_base_dropped(j, held);
+		kill_held(j, held);
 	}
 	return queue_write(j, e, p->node);
 }
 
-static bool never_stored(const struct ent *e)
+/* By its base the store has nothing of what lives from pos on. */
+static bool never_stored(struct journal *j, const char *key, const struct jbase *base, bool chained, uint64_t pos)
 {
-	return !e->tried && !e->chained && e->pub.base.cond == TIER_IF_ABSENT;
+	return !chained && base->cond == TIER_IF_ABSENT && !jn_is_brought(j, key, pos);
 }
 
 /* What is deleted and was never in the store leaves nothing. NULL then. */
 static struct ent *commit_delete(struct journal *j, struct plan *p)
 {
 	struct ent *e = STEAL_PTR(p->e), *slot = jn_slot(j, p->node, false);
-	struct ent *old = slot ? slot : held_at(p->node, 0);
-	bool nothing = old && never_stored(old);
+	struct jsquashed old = jn_squash(j, p->node, slot);
 
-	if (old && !slot) {
-		e->pub.base = old->pub.base;
-		e->chained = old->chained;
-	} else if (!old) {
-		jn_chain(j, e, e->pub.key);
-	}
-	jn_kill_held(j, p->node);
-	if (nothing) {
+	if (old.any && never_stored(j, e->pub.key, &old.base, old.chained, old.pos)) {
 		if (slot)
 			jn_kill(j, slot);
 		jn_kill(j, e);
 		return NULL;
 	}
 	if (slot) {
+		slot->pub.base = old.base;
+		slot->chained = old.chained;
 		jn_take_over(j, slot, e);
 		return slot;
+	}
+	if (old.any) {
+		e->pub.base = old.base;
+		e->chained = old.chained;
+	} else {
+		jn_chain(j, e, e->pub.key);
 	}
 	jn_enter(j, e);
 	jn_set_state(j, e, J_QUEUED);
@@ -305,7 +333,8 @@ static struct ent *commit_rmdir(struct journal *j, struct plan *p)
 {
 	struct ent *e = STEAL_PTR(p->e), *slot = jn_slot(j, p->node, true);
 
-	if (slot && slot->pub.op == J_MKDIR && never_stored(slot)) {
+	if (slot && slot->pub.op == J_MKDIR &&
+	    never_stored(j, e->pub.key, &slot->pub.base, false, slot->pos)) {
 		jn_kill(j, slot);
 		jn_kill(j, e);
 		return NULL;

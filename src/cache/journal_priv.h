@@ -258,7 +258,17 @@ bool jn_is_write(const struct ent *e);	/* put, meta, mkdir */
 struct ent *jn_slot(struct journal *j, struct jnode *node, bool marker);
 /* slot carries e's payload and seq from now on; e dies, with the bytes that slot had. */
 void jn_take_over(struct journal *j, struct ent *slot, struct ent *e);
-void jn_kill_held(struct journal *j, struct jnode *node);
+/*
+ * What of node's object was not tried goes, all but keep (which counts as gone). A writer whose put was held keeps its
+ * staging file.
+ */
+struct jsquashed {
+	bool any;	    /* was there; if not, the rest says nothing */
+	bool chained;	    /* of the first of them, as the next two */
+	struct jbase base;
+	uint64_t pos;
+};
+struct jsquashed jn_squash(struct journal *j, struct jnode *node, const struct ent *keep);
 
 /* --- journal_rename.c --- */
 int jn_append_rename(struct journal *j, const struct jent *change, uint64_t seq, uint64_t *ret_seq);
@@ -269,6 +279,8 @@ struct ent *jn_follower(struct journal *j, const char *key, uint64_t pos);
 void jn_set_base(struct ent *e, enum tier_cond cond, const char *etag);
 /* e, not entered yet, comes behind all that is there at key: chained where a live change of that object decides its base. */
 void jn_chain(struct journal *j, struct ent *e, const char *key);
+/* The last that happens to key before pos is that a rename brings something there, perhaps. */
+bool jn_is_brought(struct journal *j, const char *key, uint64_t pos);
 /* The present name of what was key at pos in line: renames since. malloc'ed; NULL: no memory. */
 char *jn_name_now(struct journal *j, const char *key, uint64_t pos);
 /* e goes, never done, or done with that outcome (jn_done): its follower learns its base. */

@@ -70,38 +70,39 @@ static int plan_move(struct journal *j, struct plan *p, struct ent *e, const str
 	return m->node ? 0 : -ENOMEM;
 }
 
-/* An entry that will be at the old name, or brings something there, once all before the rename is done. */
-static bool leaves_something(const struct jplace *p)
-{
-	const struct ent *e = p->ent;
-
-	if (e->pub.op == J_RENAME)
-		return p == &e->place[PLACE_TO];
-	return jn_is_write(e) && e->tried;
-}
-
 static bool from_store(const struct ent *e)
 {
 	return e->pub.op == J_META ||
 	       (e->pub.op == J_PUT && (e->chained || e->pub.base.cond == TIER_IF_MATCH));
 }
 
-/* Collects what can be re-keyed at one node. *left is raised by what cannot. */
+/*
+ * Collects what can be re-keyed at one node, from the youngest on. What is older than a delete or another
+ * rename there belongs to an object that had the name before. p->left is raised by what cannot be re-keyed and
+ * will be at the old name, or brings something there, once all before the rename is done.
+ */
 static int plan_node(struct journal *j, struct plan *p, struct jnode *n, const struct jent *change)
 {
+	bool object = true, marker = true;
 	int r = 0;
 
-	list_for_each(it, &n->entries)
-	{
+	for (struct list *it = n->entries.prev; it != &n->entries && r == 0; it = it->prev) {
 		struct jplace *place = list_entry(it, struct jplace, link);
+		struct ent *e = place->ent;
 
-		if (leaves_something(place)) {
-			p->left = LEFT_MOVE;
-		} else if (jn_is_write(place->ent) && r == 0) {
-			if (from_store(place->ent) && change->dir)
+		if (e->pub.op == J_RENAME) {
+			if (place == &e->place[PLACE_TO] && (object || marker))
 				p->left = LEFT_MOVE;
-			r = plan_move(j, p, place->ent, change);
+			break;
 		}
+		object &= e->pub.op != J_DELETE;
+		marker &= e->pub.op != J_RMDIR;
+		if (!jn_is_write(e) || !(e->pub.op == J_MKDIR ? marker : object))
+			continue;
+		if (e->tried || (change->dir && from_store(e)))
+			p->left = LEFT_MOVE;
+		if (!e->tried)
+			r = plan_move(j, p, e, change);
 	}
 	return r;
 }
@@ -203,19 +204,16 @@ static void move_all(struct journal *j, struct plan *p, size_t first, bool last_
 	}
 }
 
-/* What the file at `to` is begins from what was there: e gets that base. slot: an older change there, which goes. */
-static void inherit(struct journal *j, struct ent *e, const char *to, struct ent *slot,
-		    const struct jbase *base)
+/* What comes to `to` begins from what was there, whose own changes are not needed any more. */
+static void inherit(struct journal *j, struct plan *p, struct ent *e, const struct jent *change,
+		    const struct ent *slot)
 {
-	e->pub.base = *base;
-	e->chained = false;
-	if (slot) {
-		e->pub.base = slot->pub.base;
-		e->chained = slot->chained;
-		jn_kill(j, slot);
-	} else {
-		jn_chain(j, e, to);
-	}
+	struct jsquashed old = jn_squash(j, p->to, slot);
+
+	e->pub.base = old.any ? old.base : change->base;
+	e->chained = old.any && old.chained;
+	if (!old.any)
+		jn_chain(j, e, change->to);
 }
 
 /* The re-keyed put is all that the new name needs. */
@@ -225,17 +223,17 @@ static void commit_file(struct journal *j, struct plan *p, const struct jent *ch
 	bool plain, last;
 	size_t at = 0;
 
-	jn_kill_held(j, p->to);
 	slot = jn_slot(j, p->to, false);
 	plain = !change->after_siblings && !first->pub.after_siblings;
 	if (slot && plain && !slot->pub.after_siblings) {
 		enum jstate state = first->pub.state;
 
+		inherit(j, p, slot, change, slot);
 		jn_take_over(j, slot, first);
 		jn_set_state(j, slot, state);
 		at = 1;
 	} else {
-		inherit(j, first, change->to, slot, &change->base);
+		inherit(j, p, first, change, NULL);
 	}
 	if (at == p->n)
 		return;
@@ -249,10 +247,8 @@ static void commit_move(struct journal *j, struct plan *p, const struct jent *ch
 {
 	struct ent *e = STEAL_PTR(p->e);
 
-	if (!change->dir) {
-		jn_kill_held(j, p->to);
-		inherit(j, e, change->to, jn_slot(j, p->to, false), &change->base);
-	}
+	if (!change->dir)
+		inherit(j, p, e, change, NULL);
 	jn_enter(j, e);
 	jn_set_state(j, e, J_QUEUED);
 	move_all(j, p, 0, true);
