@@ -4,7 +4,8 @@
 # Installs what cogfs needs on Debian 12, Debian 13 and Ubuntu. It may be run
 # again and again: what is there already is left alone, and nothing is said.
 #
-#   tools/deps.sh            what the build needs
+#   tools/deps.sh            what the build and the unit tests need
+#   tools/deps.sh --run      only what it takes to build the program and to use it
 #   tools/deps.sh --test     also the test servers and the tools that tests use
 #   tools/deps.sh --dev      also formatters, linters and a debugger
 #   tools/deps.sh --bench    also what tools/bench compares against
@@ -26,9 +27,11 @@ set -euo pipefail
 BUILD_PACKAGES=(
 	ca-certificates cmake ninja-build gcc libc6-dev pkg-config
 	libcurl4-openssl-dev libssl-dev libxxhash-dev libyaml-dev
-	libexpat1-dev libjansson-dev libcmocka-dev uthash-dev
+	libexpat1-dev libjansson-dev uthash-dev
 	attr acl fuse3
 )
+UNIT_PACKAGES=(libcmocka-dev)
+RUN_PACKAGES=(python3 util-linux)
 DEV_PACKAGES=(clang clang-format clang-tidy libclang-rt-dev shellcheck gdb ccache)
 BENCH_PACKAGES=(fio curl)
 
@@ -37,10 +40,11 @@ usage() {
 }
 
 main() {
-	local want_test=0 want_dev=0 want_bench=0 arg
+	local want_run=0 want_test=0 want_dev=0 want_bench=0 arg
 
 	for arg in "$@"; do
 		case "$arg" in
+		--run) want_run=1 ;;
 		--test) want_test=1 ;;
 		--dev) want_dev=1 ;;
 		--bench) want_bench=1 ;;
@@ -50,7 +54,11 @@ main() {
 	done
 
 	take_lock
-	install_packages "${BUILD_PACKAGES[@]}"
+	if [ "$want_run" = 1 ]; then
+		install_packages "${BUILD_PACKAGES[@]}" "${RUN_PACKAGES[@]}"
+	else
+		install_packages "${BUILD_PACKAGES[@]}" "${UNIT_PACKAGES[@]}"
+	fi
 	libfuse_provide
 	if [ "$want_test" = 1 ]; then
 		test_tools_provide
