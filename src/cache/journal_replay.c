@@ -328,9 +328,11 @@ static void keep_bad(struct journal *j, uint64_t number, struct err *err)
 
 	jlog_name("log", number, from);
 	jlog_name("bad", number, to);
-	linkat(j->log.dirfd, from, j->log.dirfd, to, 0);
-	err_set(err, -EBADMSG, "journal: %s is damaged; what could be read of it is used, and it is kept as %s",
-		from, to);
+	if (linkat(j->log.dirfd, from, j->log.dirfd, to, 0) && errno != EEXIST)
+		err_set(err, -EBADMSG, "journal: %s is damaged; what could be read of it is used", from);
+	else
+		err_set(err, -EBADMSG, "journal: %s is damaged; what could be read of it is used, and it is kept as %s",
+			from, to);
 }
 
 /* A put whose bytes are not there any more: only a loss of power does that, to what nobody synced. */

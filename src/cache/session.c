@@ -403,7 +403,7 @@ static int join(struct cache *c, struct obj *o, int flags)
 {
 	struct wsession *wr = o->wr;
 
-	if (flags & O_TRUNC && !(flags & O_CREAT && wr->created && !wr->size)) {
+	if (flags & O_TRUNC && wr->size) {
 		if (ftruncate(wr->fd, 0))
 			return -errno;
 		session_unhash(wr);
@@ -438,7 +438,7 @@ static int begin_here(struct cache *c, struct obj *o, int flags, bool fresh)
 	pthread_mutex_lock(&c->lock);
 	o->flags &= ~OBJ_BUSY;
 	if (!r)
-		r = join(c, o, fresh ? flags | O_CREAT : flags);
+		r = join(c, o, flags);
 	obj_flight_end(c, o, &out);
 	if (!list_empty(&out)) {
 		pthread_mutex_unlock(&c->lock);
