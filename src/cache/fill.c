@@ -405,7 +405,7 @@ static void fetch_gone(struct cache *c, struct fill *f, int r)
 		o->checked_ns = 0;
 	}
 	if (r == -ENOENT)
-		obj_word(c, o, NULL);
+		obj_word(c, o, NULL, INT64_MAX);
 	obj_unref(c, o);
 }
 

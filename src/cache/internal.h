@@ -338,9 +338,9 @@ int64_t ttl_ns(const struct cache *c);
  * A store's word on o: its record, a directory, or absence (rec NULL). Another version retires the old bodies: ns and lock held,
  * *ret_todo is for body_remove(). Returns what the kernel must be told: 0 nothing, 1 CACHE_EV_ATTR, 2 CONTENT, 3 NAME.
  */
-int obj_store_says(struct cache *c, struct obj *o, const struct record *rec, unsigned int *ret_todo);
+int obj_store_says(struct cache *c, struct obj *o, const struct record *rec, int64_t asked_ns, unsigned int *ret_todo);
 /* The same with its locks, the removal and the kernel's notice. No lock held */
-void obj_word(struct cache *c, struct obj *o, const struct record *rec);
+void obj_word(struct cache *c, struct obj *o, const struct record *rec, int64_t asked_ns);
 /* Where the store has the object: a pending rename may not have reached it. malloc'ed */
 char *store_key(struct cache *c, const char *key);
 

@@ -77,7 +77,7 @@ static int take_entry(void *arg, const struct tier_entry *e)
 }
 
 /* Both locks held by the caller's caller: see apply_page. */
-static void apply_item(struct cache *c, struct obj *dir, struct batch_item *item)
+static void apply_item(struct cache *c, struct obj *dir, struct batch_item *item, int64_t asked_ns)
 {
 	CLEANUP_FREE char *key = NULL;
 	unsigned int todo = 0;
@@ -96,7 +96,7 @@ static void apply_item(struct cache *c, struct obj *dir, struct batch_item *item
 			pthread_mutex_lock(&c->lock);
 		}
 		if (!(S_ISDIR(item->rec.mode) && obj_live(o) && obj_is_dir(o)))
-			ev = obj_store_says(c, o, &item->rec, &todo);
+			ev = obj_store_says(c, o, &item->rec, asked_ns, &todo);
 		else
 			o->checked_ns = clock_mono(c->clock);
 		key = todo ? obj_key_locked(o) : NULL;
@@ -108,11 +108,11 @@ static void apply_item(struct cache *c, struct obj *dir, struct batch_item *item
 	obj_unref(c, o);
 }
 
-static void apply_page(struct cache *c, struct obj *dir, struct batch *b)
+static void apply_page(struct cache *c, struct obj *dir, struct batch *b, int64_t asked_ns)
 {
 	SCOPE_LOCK(&c->ns);
 	for (size_t i = 0; i < b->n; i++)
-		apply_item(c, dir, &b->v[i]);
+		apply_item(c, dir, &b->v[i], asked_ns);
 }
 
 static void page_done(struct cache *c, struct obj *dir, bool more)
@@ -139,6 +139,7 @@ static int list_prefix(struct cache *c, struct obj *dir, const char *prefix, str
 
 	do {
 		struct tier_call call = {.deadline = deadline_in(c, c->config->deadlines.list_ms)};
+		int64_t asked_ns = clock_mono(c->clock);
 		char *next = NULL;
 
 		req.token = token;
@@ -148,7 +149,7 @@ static int list_prefix(struct cache *c, struct obj *dir, const char *prefix, str
 		if (r)
 			*err = call.err;
 		else
-			apply_page(c, dir, &b);
+			apply_page(c, dir, &b, asked_ns);
 		batch_clear(&b);
 		if (!r)
 			page_done(c, dir, token);
@@ -183,7 +184,7 @@ static void sweep_unseen(struct cache *c, struct obj *dir, int64_t began)
 		}
 	}
 	for (size_t i = 0; i < n; i++) {
-		obj_word(c, gone[i], NULL);
+		obj_word(c, gone[i], NULL, began);
 		obj_unref(c, gone[i]);
 	}
 	free(gone);

@@ -107,12 +107,15 @@ static int store_says_dir(struct cache *c, struct obj *o, const struct record *r
 	return was_file ? CACHE_EV_NAME + 1 : 0;
 }
 
-int obj_store_says(struct cache *c, struct obj *o, const struct record *rec, unsigned int *ret_todo)
+int obj_store_says(struct cache *c, struct obj *o, const struct record *rec, int64_t asked_ns, unsigned int *ret_todo)
 {
 	bool same, was, resident;
 
 	*ret_todo = 0;
 	if (o->exist == EX_LOCAL || o->exist == EX_DELETED || o->wr || o->flags & (OBJ_ORPHAN | OBJ_BUSY))
+		return 0;
+	/* What was asked before a drain ended may be answered after it: the drain knows better. */
+	if (o->checked_ns > asked_ns)
 		return 0;
 	o->checked_ns = clock_mono(c->clock);
 	if (!rec)
@@ -139,7 +142,7 @@ int obj_store_says(struct cache *c, struct obj *o, const struct record *rec, uns
 }
 
 /* Applies a store's word with both locks, removes what it retires, tells the kernel. */
-void obj_word(struct cache *c, struct obj *o, const struct record *rec)
+void obj_word(struct cache *c, struct obj *o, const struct record *rec, int64_t asked_ns)
 {
 	CLEANUP_FREE char *key = NULL;
 	unsigned int todo;
@@ -150,7 +153,7 @@ void obj_word(struct cache *c, struct obj *o, const struct record *rec)
 		{
 			SCOPE_LOCK(&c->lock);
 			key = obj_key_locked(o);
-			ev = obj_store_says(c, o, rec, &todo);
+			ev = obj_store_says(c, o, rec, asked_ns, &todo);
 		}
 		if (todo && key)
 			body_remove(c, o, key, todo);
@@ -226,6 +229,7 @@ static void head_job(struct cache *c, void *arg)
 	struct record rec;
 	struct list out;
 	bool dir_first, soft;
+	int64_t asked_ns;
 	int r;
 
 	list_init(&out);
@@ -237,9 +241,10 @@ static void head_job(struct cache *c, void *arg)
 		soft = servable(o);
 	}
 	call.deadline = deadline_in(c, soft ? STALE_WAIT_MS : c->config->deadlines.lookup_ms);
+	asked_ns = clock_mono(c->clock);
 	r = key ? head_both(c, &call, key, dir_first, &rec) : -ENOMEM;
 	if (r == 0 || r == -ENOENT)
-		obj_word(c, o, r ? NULL : &rec);
+		obj_word(c, o, r ? NULL : &rec, asked_ns);
 	else if (!soft)
 		cache_note_error(c, key, r, err_text(&call.err, r));
 	{
