@@ -28,6 +28,12 @@ static void announce(int fd)
 		log_error("eventfd: %s", strerror(errno));
 }
 
+void session_answered(struct session *s)
+{
+	if (!atomic_exchange(&s->answered, true))
+		announce(s->answered_fd);
+}
+
 static void end(struct session *s, int why)
 {
 	int none = 0;
@@ -49,8 +55,8 @@ static void process(struct session *s, struct iobuf *buf, size_t len)
 	context->resent = in->unique & KABI_UNIQUE_RESEND;
 	context->buf = buf;
 	fuse_session_process_buf(s->fuse, &fb);
-	if (init && !atomic_exchange(&s->answered, true))
-		announce(s->answered_fd);
+	if (init)
+		session_answered(s);
 }
 
 /* A buffer that nobody else reads: the same again, unless a WRITE waits in it. */

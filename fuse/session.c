@@ -198,7 +198,7 @@ static void replay_init(struct session *s)
 	memcpy(copy, hdr->init, len);
 	/* The answer goes to a request that is over, unless the worker died just before it wrote it. */
 	fuse_session_process_buf(s->fuse, &buf);
-	atomic_store(&s->answered, true);
+	session_answered(s);
 }
 
 int session_take_over(struct session *s)

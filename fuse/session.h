@@ -34,6 +34,8 @@ int session_open(struct session *s, struct driver *d, int dev_fd, const char *mo
 int session_take_over(struct session *s);
 /* Starts the readers. -errno where not even one can be had. */
 int session_start(struct session *s);
+/* INIT is answered: says so on answered_fd, once. */
+void session_answered(struct session *s);
 /* Waits for the readers, which the end of the connection ends. Returns its reason. */
 int session_join(struct session *s);
 void session_close(struct session *s);

@@ -37,8 +37,8 @@
 /* How long a busy mount's users get to leave once we were told to. */
 #define LEAVE_NS (10 * NSEC_PER_SEC)
 #define LEAVE_STEP_NS (200 * NSEC_PER_MSEC)
-/* A worker that lives so long has overcome whatever killed the last one. */
-#define HEALTHY_NS (60 * NSEC_PER_SEC)
+/* A worker that has served so long did not die of what it took over. */
+#define HEALTHY_NS (100 * NSEC_PER_MSEC)
 #define BACKOFF_MIN_NS (100 * NSEC_PER_MSEC)
 #define BACKOFF_MAX_NS (5 * NSEC_PER_SEC)
 /* So many workers in a row that cannot even begin, and it is over. */
@@ -52,7 +52,7 @@ struct supervisor {
 
 	pid_t worker; /* 0: none */
 	int worker_fd, link_fd;
-	int64_t started_ns;
+	int64_t serving_ns;  /* since when it serves, 0: not yet */
 	int64_t start_at_ns; /* when to start the next one, 0: not */
 	unsigned int deaths; /* in a row, none of them healthy */
 	unsigned int failures;
@@ -129,7 +129,7 @@ static int start_worker(struct supervisor *s)
 		rc = -errno;
 	if (rc)
 		close_worker(s);
-	s->started_ns = now();
+	s->serving_ns = 0;
 	s->start_at_ns = 0;
 	atomic_fetch_add(&s->shm.hdr->starts, 1);
 	return rc;
@@ -165,7 +165,7 @@ static void plan_next(struct supervisor *s)
 {
 	int64_t pause = 0;
 
-	if (now() - s->started_ns > HEALTHY_NS)
+	if (s->serving_ns && now() - s->serving_ns > HEALTHY_NS)
 		s->deaths = 0;
 	/* The first one is replaced at once: its callers wait. */
 	if (s->deaths > 0) {
@@ -232,6 +232,7 @@ static void serving(struct supervisor *s)
 {
 	log_info("serving %s%s", s->args->mountpoint, s->served ? " again" : "");
 	s->served = true;
+	s->serving_ns = now();
 	worker_ready(&s->ready_fd, true);
 }
 
