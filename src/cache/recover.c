@@ -139,7 +139,8 @@ static void recover_rename(struct cache *c, const struct jent *e)
 		(void)obj_become_dir(c, o);
 		obj_set_exist(o, EX_LOCAL);
 		parents_exist(o);
-	} else if (o->exist == EX_PRESENT) {
+	} else if (e->rec.known || o->exist == EX_PRESENT) {
+		(void)obj_set_record(o, &e->rec);
 		obj_set_exist(o, EX_LOCAL);
 		parents_exist(o);
 	}

@@ -54,6 +54,7 @@ static int find_ends(struct cache *c, struct obj *from_dir, const char *from, st
 static int journal_rename(struct cache *c, struct obj *o, struct obj *t, const char *from, const char *to)
 {
 	struct jent change = {.op = J_RENAME, .key = (char *)from, .to = (char *)to};
+	int r = 0;
 
 	record_init(&change.rec);
 	{
@@ -64,8 +65,14 @@ static int journal_rename(struct cache *c, struct obj *o, struct obj *t, const c
 			change.base = t->wr ? t->wr->base : obj_base(t);
 		else
 			change.base.cond = TIER_IF_ABSENT;
+		/* After a crash the target is known by this alone, where its bytes are only in the store. */
+		if (!change.dir)
+			r = obj_to_record(o, &change.rec);
 	}
-	return append_change(c, &change, false, NULL);
+	if (!r)
+		r = append_change(c, &change, false, NULL);
+	record_release(&change.rec);
+	return r;
 }
 
 /* Tree: o goes to its new place, and its old name is known to be gone. Lock held */
