@@ -6,7 +6,8 @@
 #
 #   sudo tools/run.sh [DIR]       mount at DIR (/var/cache/cogniverse)
 #   sudo tools/run.sh --quiet     the same without the demo
-#   sudo tools/run.sh --remove    unmount and uninstall; the cached data stays
+#   sudo tools/run.sh --remove [DIR]
+#                                 unmount it and uninstall; the cached data stays
 #
 # It may be run again: what is installed, built and mounted is left as it is.
 # COGFS_RUN_PREFIX is where the program goes (/usr/local).
@@ -150,13 +151,16 @@ how_to_go_on() {
 	END
 }
 
+# Other mounts are not ours to take away, only those at $mount_dir.
 remove_it() {
-	local dir
+	local users
 
-	while read -r dir; do
-		say "unmounting $dir"
-		"$COGFS" umount "$dir" || die "$dir stays mounted, and nothing was removed"
-	done < <(findmnt -rn -t fuse.cogfs -o TARGET)
+	if is_mounted; then
+		say "unmounting $mount_dir"
+		"$COGFS" umount "$mount_dir" || die "$mount_dir stays mounted, and nothing was removed"
+	fi
+	users=$(find /proc -mindepth 2 -maxdepth 2 -path '/proc/[0-9]*/exe' -lname "$COGFS" 2>/dev/null || true)
+	[ -z "$users" ] || die "$COGFS still serves a mount (findmnt -t fuse.cogfs): cogfs umount it first"
 	if [ -e "$BUILD_DIR/install_manifest.txt" ]; then
 		cmake --build "$BUILD_DIR" --target uninstall >/dev/null
 		rm -rf "$BUILD_DIR" "$COGFS_BUILD_CACHE/program.log"
