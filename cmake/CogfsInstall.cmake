@@ -28,6 +28,7 @@ install(FILES etc/completions/cogfs.bash RENAME cogfs
 
 add_custom_target(uninstall
 	COMMAND "${CMAKE_COMMAND}" "-DMANIFEST=${PROJECT_BINARY_DIR}/install_manifest.txt"
+		"-DHELPER=${COGFS_MOUNT_HELPER_DIR}/mount.cogfs"
 		-P "${PROJECT_SOURCE_DIR}/cmake/uninstall.cmake"
 	COMMENT "Removing what install put there"
 	VERBATIM)
