@@ -138,17 +138,20 @@ static int tell_done(struct drain_try *t)
 {
 	const struct drain_events *ev = &t->d->conf.events;
 	struct jent told = *t->e; /* shares all but the name */
-	char *now = journal_name_now(t->d->conf.journal, t->e, told.op == J_RENAME ? told.to : told.key);
+	CLEANUP_FREE char *now = NULL;
+	const char *etag = t->etag;
+	int r = journal_name_now(t->d->conf.journal, t->e, told.op == J_RENAME ? told.to : told.key, &now);
 
-	if (!now)
-		return -ENOMEM;
-	if (told.op == J_RENAME)
+	if (r && r != -ENOENT)
+		return r;
+	if (r || t->given_up)
+		etag = ""; /* not of what the owner has there */
+	if (r == 0 && told.op == J_RENAME)
 		told.to = now;
-	else
+	else if (r == 0)
 		told.key = now;
 	if (ev->done)
-		ev->done(ev->arg, &told, t->given_up ? "" : t->etag, t->conflict);
-	free(now);
+		ev->done(ev->arg, &told, etag, t->conflict);
 	return 0;
 }
 

@@ -25,8 +25,8 @@ struct drain_events {
 	 * The store has e. It is called just before the journal forgets e: journal_find() may still yield it (its seq
 	 * tells), a change that is appended meanwhile follows it, and after a crash in between it is done and told again.
 	 * etag: the version that the store has now ("" after delete, after rename of a directory or of what was
-	 * not there, and where ours is not there: look again). key (J_RENAME of one object: to) is the name that the object
-	 * has by now, which a rename that waits behind e may have changed. conflict: ours was given up
+	 * not there, where ours is not there, and where the object was deleted or replaced meanwhile: look again). key
+	 * (J_RENAME: to) is the name that the object has by now, which a rename that waits behind e may have changed. conflict: ours was given up
 	 * (first_writer) or stored beside; a conflict that ours won is in the counter only.
 	 */
 	void (*done)(void *arg, const struct jent *e, const char *etag, bool conflict);

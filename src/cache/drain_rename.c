@@ -164,7 +164,34 @@ static int look_again(struct drain_try *t, struct move *m)
 	return r;
 }
 
+/* The owner learns of one object of many; of a single one with the end of the rename. */
+static void tell_moved(struct drain_try *t, const struct move *m)
+{
+	const struct drain_events *ev = &t->d->conf.events;
+	CLEANUP_FREE char *now = NULL;
+
+	if (!ev->moved || !t->e->dir)
+		return;
+	/* Where it fails the owner finds another version there. */
+	if (journal_name_now(t->d->conf.journal, t->e, m->to, &now) == 0)
+		ev->moved(ev->arg, m->from, now, m->src.etag, t->etag);
+}
+
 /* The copy is there: who waits for it learns its version before the source goes. */
+static int note(struct drain_try *t, struct move *m)
+{
+	struct journal *j = t->d->conf.journal;
+	int r = 0;
+
+	if (m->cond == TIER_IF_MATCH) /* what was there may have been our own earlier copy */
+		r = journal_moved(j, t->e, m->to, m->etag, t->etag);
+	if (r == 0)
+		r = journal_moved(j, t->e, m->to, m->src.etag, t->etag);
+	if (r == 0)
+		tell_moved(t, m);
+	return r;
+}
+
 static int finish(struct drain_try *t, struct move *m)
 {
 	const struct drain_conf *conf = &t->d->conf;
@@ -173,9 +200,7 @@ static int finish(struct drain_try *t, struct move *m)
 	if (t->given_up && conf->conflict == CONFLICT_FIRST_WRITER)
 		return 0;
 	if (!t->given_up)
-		r = journal_moved(conf->journal, t->e, m->to, m->src.etag, t->etag);
-	if (r == 0 && !t->given_up && m->cond == TIER_IF_MATCH) /* it may have been our own earlier copy */
-		r = journal_moved(conf->journal, t->e, m->to, m->etag, t->etag);
+		r = note(t, m);
 	if (r)
 		return r;
 	r = tier_del(conf->store, drain_call(t, 0), m->from, false, m->src.etag);
@@ -236,6 +261,9 @@ int drain_move(struct drain_try *t, const char *from, const struct record *src, 
 int drain_rename(struct drain_try *t)
 {
 	const struct jent *e = t->e;
+	int r = drain_move(t, e->key, NULL, e->to, e->base.cond, e->base.etag);
 
-	return drain_move(t, e->key, NULL, e->to, e->base.cond, e->base.etag);
+	if (r == 0 && !t->given_up && !t->etag[0] && (e->rec.known & REC_ETAG))
+		memcpy(t->etag, e->base.etag, sizeof(t->etag)); /* an earlier try moved it */
+	return r;
 }

@@ -97,33 +97,16 @@ static int move_marker(struct drain_try *t, struct item *it, const char *to)
 	return r;
 }
 
-static void tell_moved(struct drain_try *t, const struct item *it, const char *to)
-{
-	const struct drain_events *ev = &t->d->conf.events;
-	CLEANUP_FREE char *now = NULL;
-
-	if (!ev->moved || !t->etag[0])
-		return;
-	now = journal_name_now(t->d->conf.journal, t->e, to);
-	if (now) /* without memory the owner finds another version there */
-		ev->moved(ev->arg, it->key, now, it->rec.etag, t->etag);
-}
-
 static int move_item(struct drain_try *t, struct item *it)
 {
 	const struct jent *e = t->e;
 	CLEANUP_FREE char *to = NULL;
-	int r;
 
 	if (asprintf(&to, "%s%s", e->to, it->key + strlen(e->key)) < 0)
 		return -ENOMEM;
 	if (it->marker)
 		return move_marker(t, it, to);
-	t->given_up = false;
-	r = drain_move(t, it->key, &it->rec, to, TIER_IF_ABSENT, NULL);
-	if (r == 0 && !t->given_up)
-		tell_moved(t, it, to);
-	return r;
+	return drain_move(t, it->key, &it->rec, to, TIER_IF_ABSENT, NULL);
 }
 
 /* --- a page, by many --- */

@@ -531,26 +531,21 @@ void journal_retry(struct journal *j, struct jent *e, int error, int64_t delay_n
 	jn_unlock(j);
 }
 
-int journal_moved(struct journal *j, const struct jent *rename, const char *to, const char *from_etag,
+int journal_moved(struct journal *j, struct jent *rename, const char *to, const char *from_etag,
 		  const char *etag)
 {
-	const struct ent *r = container_of(rename, struct ent, pub);
-	struct ent *f;
-	int ret = 0;
+	int r;
 
 	pthread_mutex_lock(&j->lock);
-	f = jn_follower(j, to, r->pos);
-	if (f && (f->chained || (f->pub.base.cond == TIER_IF_MATCH &&
-				 strcmp(f->pub.base.etag, from_etag) == 0)))
-		ret = jn_rebase(j, f, etag);
+	r = jn_moved(j, taken(rename), to, from_etag, etag);
 	jn_unlock(j);
-	return ret;
+	return r;
 }
 
-char *journal_name_now(struct journal *j, const struct jent *e, const char *key)
+int journal_name_now(struct journal *j, const struct jent *e, const char *key, char **ret_name)
 {
 	SCOPE_LOCK(&j->lock);
-	return jn_name_now(j, key, container_of(e, struct ent, pub)->pos);
+	return jn_name_now(j, key, container_of(e, struct ent, pub)->pos, ret_name);
 }
 
 void journal_hashed(struct journal *j, struct jent *e, const struct xxh3 *xxh3)

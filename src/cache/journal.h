@@ -163,12 +163,15 @@ int journal_done(struct journal *j, struct jent *e, const char *etag, bool keep_
 void journal_retry(struct journal *j, struct jent *e, int error, int64_t delay_ns);
 /* A rename that has handled part of its tree notes nothing: it begins again and finds less to do. */
 /*
- * The rename has brought version from_etag to `to`, where it is etag: whoever waits to change it begins from that. Before
- * the source is deleted.
+ * The rename has brought version from_etag to `to`, where it is etag: whoever waits to change it begins from that. To be
+ * called before the source is deleted. A file's rename keeps both: as its rec.etag, and as its base from then on.
  */
-int journal_moved(struct journal *j, const struct jent *rename, const char *to, const char *from_etag, const char *etag);
-/* What the name key, as it was when e had its turn, is by now: renames since. malloc'ed; NULL: no memory. */
-char *journal_name_now(struct journal *j, const struct jent *e, const char *key);
+int journal_moved(struct journal *j, struct jent *rename, const char *to, const char *from_etag, const char *etag);
+/*
+ * What the object is called by now that was at key when e had its turn: malloc'ed. -ENOENT: it was deleted or replaced since,
+ * and what is at key now is another one.
+ */
+int journal_name_now(struct journal *j, const struct jent *e, const char *key, char **ret_name);
 /* What the bytes of e, which is INFLIGHT, were found to be. */
 void journal_hashed(struct journal *j, struct jent *e, const struct xxh3 *xxh3);
 /* Where the bytes of e, which is INFLIGHT, are now: journal_rebody may have moved them. */

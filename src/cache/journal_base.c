@@ -4,6 +4,7 @@
  * chained, and gets its base from what the one before leaves behind. Renames in between carry the version
  * to another name, and the entry to look for with it.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -84,30 +85,20 @@ struct ent *jn_follower(struct journal *j, const char *key, uint64_t pos)
 	return p ? p->ent : NULL;
 }
 
-char *jn_name_now(struct journal *j, const char *key, uint64_t pos)
+int jn_name_now(struct journal *j, const char *key, uint64_t pos, char **ret_name)
 {
 	struct trail t = {.key = key};
+	struct jplace *p;
 
-	for (;;) {
-		struct jplace *next = NULL;
-
-		for (struct jnode *n = jtree_deepest(j, t.key); n; n = n->parent) {
-			list_for_each(it, &n->entries)
-			{
-				struct jplace *p = list_entry(it, struct jplace, link);
-				const struct jent *e = &p->ent->pub;
-
-				if (e->op != J_RENAME || !is_from(p) || p->ent->pos <= pos ||
-				    (!e->dir && strlen(e->key) != strlen(t.key)))
-					continue;
-				if (!next || p->ent->pos < next->ent->pos)
-					next = p;
-			}
-		}
-		if (!next || !trail_follow(&t, next->ent->pub.key, next->ent->pub.to))
-			return strdup(t.key);
-		pos = next->ent->pos;
+	while ((p = nearest(j, t.key, pos, true))) {
+		if (p->ent->pub.op == J_DELETE || (p->ent->pub.op == J_RENAME && !is_from(p)))
+			return -ENOENT;
+		if (p->ent->pub.op == J_RENAME && !trail_follow(&t, p->ent->pub.key, p->ent->pub.to))
+			return -ENOENT;
+		pos = p->ent->pos;
 	}
+	*ret_name = strdup(t.key);
+	return *ret_name ? 0 : -ENOMEM;
 }
 
 /*
@@ -167,17 +158,31 @@ void jn_base_dropped(struct journal *j, struct ent *e)
 		hand_back(j, e);
 }
 
+static bool begins_from(const struct ent *e, const char *etag)
+{
+	return !e->chained && e->pub.base.cond == TIER_IF_MATCH && strcmp(e->pub.base.etag, etag) == 0;
+}
+
+struct ent *jn_moved_follower(struct journal *j, const struct ent *rename, const char *to,
+			      const char *from_etag)
+{
+	struct ent *f = jn_follower(j, to, rename->pos);
+
+	return f && (f->chained || begins_from(f, from_etag)) ? f : NULL;
+}
+
 /* A rename is done. Where it found nothing, whoever counted on a new file at `to` meets the old one. */
 static void rename_done(struct journal *j, struct ent *e, const char *etag)
 {
 	struct ent *f = e->pub.dir ? NULL : jn_follower(j, e->pub.to, e->pos);
+	bool moved = etag && etag[0];
 
 	if (!f)
 		return;
-	if (etag && etag[0] && f->chained) {
+	if (moved && (f->chained || begins_from(f, e->pub.rec.etag))) {
 		jn_set_base(f, TIER_IF_MATCH, etag);
 		f->chained = false;
-	} else if (!(etag && etag[0]) && (f->chained || f->pub.base.cond == TIER_IF_ABSENT)) {
+	} else if (!moved && (f->chained || f->pub.base.cond == TIER_IF_ABSENT)) {
 		f->pub.base = e->pub.base;
 		f->chained = e->chained;
 	}

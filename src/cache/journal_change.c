@@ -340,6 +340,7 @@ static struct ent *commit_rmdir(struct journal *j, struct plan *p)
 		return NULL;
 	}
 	if (slot && p->node->below == 0) {
+		jn_set_base(slot, TIER_ANY, "");
 		jn_take_over(j, slot, e);
 		return slot;
 	}
@@ -383,8 +384,9 @@ static int make_plan(struct journal *j, const struct jent *change, uint64_t seq,
 	if (change->op == J_META && (change->rec.known & REC_MODE) && S_ISDIR(change->rec.mode)) {
 		p->e->pub.op = J_MKDIR; /* a directory's metadata is its marker */
 		p->e->deep = false;
-		jn_set_base(p->e, TIER_ANY, "");
 	}
+	if (p->e->pub.op != change->op || change->op == J_RMDIR)
+		jn_set_base(p->e, TIER_ANY, ""); /* of a marker only "new" matters */
 	held = held_at(p->node, 0);
 	if (p->e->pub.op == J_META && held)
 		r = record_copy(&p->held_rec, &change->rec);

@@ -20,7 +20,7 @@
  *	taking an entry		"take" is on record before the store is asked: later changes follow it, never replace it
  *	store has it, before "done"	the entry is there again and is put again: its precondition fails, the store's
  *				checksum is ours, so it is done
- *	in a directory rename	"base" is on record before the copied object's source is deleted; the job begins again
+ *	in a rename in the store	"moved" is on record before the source is deleted; the job begins again
  *				and finds less
  *	compaction, before the rename	log.<n> has everything, as appends went there until then; new.<n+1> is removed
  *	after the rename	log.<n+1> has everything: the snapshot, and what was appended since, copied under the lock

@@ -49,7 +49,7 @@ enum jrec_type {
 	JREC_REBODY,	  /* new staging id */
 	JREC_TAKE,	  /* its first try begins: the store may have it from now on */
 	JREC_DONE,	  /* outcome and etag */
-	JREC_BASE,	  /* a rename in the store gave the base another etag */
+	JREC_MOVED,	  /* a rename brought an object: its name then, its etag before and now */
 };
 
 struct jrec {
@@ -248,7 +248,7 @@ int jn_drop(struct journal *j, struct ent *e, bool unlink_body);
 int jn_rebody(struct journal *j, struct ent *e, uint64_t id);
 int jn_take(struct journal *j, struct ent *e);
 int jn_done(struct journal *j, struct ent *e, const char *etag); /* NULL: the store kept another's */
-int jn_rebase(struct journal *j, struct ent *e, const char *etag);
+int jn_moved(struct journal *j, struct ent *e, const char *to, const char *from_etag, const char *etag);
 
 /* --- journal_change.c --- */
 int jn_append(struct journal *j, const struct jent *change, bool hold, uint64_t seq, uint64_t *ret_seq);
@@ -281,11 +281,13 @@ void jn_set_base(struct ent *e, enum tier_cond cond, const char *etag);
 void jn_chain(struct journal *j, struct ent *e, const char *key);
 /* The last that happens to key before pos is that a rename brings something there, perhaps. */
 bool jn_is_brought(struct journal *j, const char *key, uint64_t pos);
-/* The present name of what was key at pos in line: renames since. malloc'ed; NULL: no memory. */
-char *jn_name_now(struct journal *j, const char *key, uint64_t pos);
+/* See journal_name_now(). */
+int jn_name_now(struct journal *j, const char *key, uint64_t pos, char **ret_name);
 /* e goes, never done, or done with that outcome (jn_done): its follower learns its base. */
 void jn_base_dropped(struct journal *j, struct ent *e);
 void jn_base_done(struct journal *j, struct ent *e, const char *etag);
+/* The entry whose base journal_moved() changes; NULL: none. */
+struct ent *jn_moved_follower(struct journal *j, const struct ent *rename, const char *to, const char *from_etag);
 
 /* --- journal_tree.c --- */
 struct jnode *jtree_find(struct journal *j, const char *key);

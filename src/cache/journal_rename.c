@@ -156,6 +156,8 @@ static int make_plan(struct journal *j, const struct jent *change, uint64_t seq,
 	} else {
 		r = plan_node(j, p, p->from, change);
 	}
+	if ((p->n == 0 || change->dir) && jn_is_brought(j, change->key, UINT64_MAX))
+		p->left = LEFT_MOVE; /* by a rename that waits: the caller may not know what it brings */
 	if (p->n > 0)
 		qsort(p->moves, p->n, sizeof(*p->moves), by_pos);
 	if (!change->dir)
@@ -216,15 +218,24 @@ static void inherit(struct journal *j, struct plan *p, struct ent *e, const stru
 		jn_chain(j, e, change->to);
 }
 
+/* None of them waits for siblings, under the old name or the new one. */
+static bool is_plain(const struct plan *p, const struct jent *change)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		if (p->moves[i].e->pub.after_siblings)
+			return false;
+	}
+	return !change->after_siblings;
+}
+
 /* The re-keyed put is all that the new name needs. */
 static void commit_file(struct journal *j, struct plan *p, const struct jent *change)
 {
 	struct ent *slot, *first = p->moves[0].e;
-	bool plain, last;
+	bool plain = is_plain(p, change), last;
 	size_t at = 0;
 
 	slot = jn_slot(j, p->to, false);
-	plain = !change->after_siblings && !first->pub.after_siblings;
 	if (slot && plain && !slot->pub.after_siblings) {
 		enum jstate state = first->pub.state;
 
@@ -238,8 +249,8 @@ static void commit_file(struct journal *j, struct plan *p, const struct jent *ch
 	if (at == p->n)
 		return;
 	last = at > 0 || !plain || !quiet(p);
-	if (at == 0)
-		first->pub.after_siblings = change->after_siblings;
+	for (size_t i = at; i < p->n; i++)
+		p->moves[i].e->pub.after_siblings = change->after_siblings;
 	move_all(j, p, at, last);
 }
 
@@ -267,12 +278,23 @@ static void commit_delete(struct journal *j, struct plan *p)
 	jn_set_state(j, e, J_QUEUED);
 }
 
-static void commit(struct journal *j, struct plan *p, const struct jent *change)
+/* An empty directory at the new name goes. The store may have its marker, so ours is not a new one there. */
+static void replace_marker(struct journal *j, struct plan *p, const struct jent *change)
 {
-	struct ent *marker = change->dir ? jn_slot(j, p->to, true) : NULL;
+	struct ent *marker = jn_slot(j, p->to, true);
 
 	if (marker && marker->pub.op == J_MKDIR)
 		jn_kill(j, marker);
+	for (size_t i = 0; i < p->n; i++) {
+		if (strcmp(p->moves[i].key, change->to) == 0)
+			jn_set_base(p->moves[i].e, TIER_ANY, "");
+	}
+}
+
+static void commit(struct journal *j, struct plan *p, const struct jent *change)
+{
+	if (change->dir)
+		replace_marker(j, p, change);
 	if (p->left == LEFT_MOVE) {
 		commit_move(j, p, change);
 		return;

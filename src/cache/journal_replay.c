@@ -93,12 +93,16 @@ static int apply_done(struct journal *j, struct ent *e, struct jcur *c)
 	return c->bad ? -EBADMSG : jn_done(j, e, ours ? etag : NULL);
 }
 
-static int apply_base(struct journal *j, struct ent *e, struct jcur *c)
+static int apply_moved(struct journal *j, struct ent *e, struct jcur *c)
 {
-	char etag[ETAG_MAX];
+	char to[KEY_MAX + 1], before[ETAG_MAX], now[ETAG_MAX];
 
-	jcur_str(c, etag, sizeof(etag));
-	return c->bad || !etag[0] ? -EBADMSG : jn_rebase(j, e, etag);
+	jcur_str(c, to, sizeof(to));
+	jcur_str(c, before, sizeof(before));
+	jcur_str(c, now, sizeof(now));
+	if (c->bad || !now[0] || e->pub.op != J_RENAME || !key_below(to, e->pub.to))
+		return -EBADMSG;
+	return jn_moved(j, e, to, before, now);
 }
 
 /* A step of an entry. One that is not there any more was replaced: nothing to do. */
@@ -122,8 +126,8 @@ static int apply_step(struct journal *j, const struct jrec *rec)
 		return e->pub.state == J_HELD ? -EBADMSG : jn_take(j, e);
 	case JREC_DONE:
 		return apply_done(j, e, &c);
-	case JREC_BASE:
-		return apply_base(j, e, &c);
+	case JREC_MOVED:
+		return apply_moved(j, e, &c);
 	default:
 		return -EBADMSG;
 	}

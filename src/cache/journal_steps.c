@@ -4,6 +4,7 @@
  * memory. Replay comes through here too, without the writing.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "cache/journal_priv.h"
 
@@ -125,17 +126,33 @@ int jn_done(struct journal *j, struct ent *e, const char *etag)
 	return 0;
 }
 
-int jn_rebase(struct journal *j, struct ent *e, const char *etag)
+/*
+ * A file's rename remembers what it moved: begun again, it may find nothing to move, and those who begin from
+ * the version that it had before still have to learn the new one.
+ */
+int jn_moved(struct journal *j, struct ent *e, const char *to, const char *from_etag, const char *etag)
 {
+	struct ent *f = jn_moved_follower(j, e, to, from_etag);
 	struct jbuf payload = {.p = NULL};
 	int r;
 
+	if (e->pub.dir && !f)
+		return 0;
+	jbuf_str(&payload, to);
+	jbuf_str(&payload, from_etag);
 	jbuf_str(&payload, etag);
-	r = payload.oom ? -ENOMEM : log_small(j, JREC_BASE, e->pub.seq, payload.p, payload.len);
+	r = payload.oom ? -ENOMEM : log_small(j, JREC_MOVED, e->pub.seq, payload.p, payload.len);
 	jbuf_release(&payload);
 	if (r)
 		return r;
-	jn_set_base(e, TIER_IF_MATCH, etag);
-	e->chained = false;
+	if (f) {
+		jn_set_base(f, TIER_IF_MATCH, etag);
+		f->chained = false;
+	}
+	if (!e->pub.dir) {
+		jn_set_base(e, TIER_IF_MATCH, etag);
+		memcpy(e->pub.rec.etag, from_etag, strlen(from_etag) + 1);
+		e->pub.rec.known |= REC_ETAG;
+	}
 	return 0;
 }
