@@ -109,6 +109,20 @@ static void test_page_refused(void **state)
 	}
 }
 
+/* An entry whose etag is empty is shown, and the others with it. */
+static void test_page_empty_etag(void **state)
+{
+	struct s3_page page;
+
+	assert_int_equal(page_of("<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>a</Key>"
+				 "<ETag></ETag><Size>1</Size></Contents></ListBucketResult>",
+				 &page),
+			 0);
+	assert_int_equal(page.n, 1);
+	assert_string_equal(page.v[0].etag, "");
+	s3_page_release(&page);
+}
+
 /* No declaration is read, so there is no entity to expand and no file to fetch. */
 static void test_no_doctype(void **state)
 {
@@ -254,7 +268,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_page),	     cmocka_unit_test(test_page_encoding),
-		cmocka_unit_test(test_page_refused), cmocka_unit_test(test_no_doctype),
+		cmocka_unit_test(test_page_refused), cmocka_unit_test(test_page_empty_etag),
+		cmocka_unit_test(test_no_doctype),
 		cmocka_unit_test(test_limits),	     cmocka_unit_test(test_etag_answers),
 		cmocka_unit_test(test_error),	     cmocka_unit_test(test_deleted),
 		cmocka_unit_test(test_uploads),	     cmocka_unit_test(test_escape),

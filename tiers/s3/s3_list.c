@@ -59,7 +59,7 @@ static int hand_on(const struct s3 *s3, const struct s3_listed *listed, tier_ent
 	}
 	record_init(&rec);
 	if (!listed->prefix) {
-		rec.known = REC_SIZE | REC_ETAG;
+		rec.known = REC_SIZE | (listed->etag[0] ? REC_ETAG : 0);
 		rec.size = listed->size;
 		rec.mtime_ns = listed->modified_ns;
 		memcpy(rec.etag, listed->etag, sizeof(rec.etag));

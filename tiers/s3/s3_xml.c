@@ -107,8 +107,12 @@ static int page_entry_close(struct s3_page *page, const char *parent, const char
 		entry->sized = true;
 		return http_number_parse(text, &entry->size) < 0 ? -EBADMSG : 0;
 	}
-	if (is(name, "ETag"))
-		return s3_etag_copy(entry->etag, text) < 0 ? -EBADMSG : 0;
+	if (is(name, "ETag")) {
+		entry->tagged = true;
+		if (s3_etag_copy(entry->etag, text) < 0)
+			entry->etag[0] = '\0'; /* one odd entry does not hide the others */
+		return 0;
+	}
 	if (is(name, "LastModified") && iso8601_parse(text, &entry->modified_ns) < 0)
 		entry->modified_ns = 0;
 	return 0;
@@ -155,7 +159,7 @@ static int page_finish(struct page_walk *w, struct err *err)
 	for (size_t i = 0; i < page->n; i++) {
 		struct s3_listed *entry = &page->v[i];
 
-		if (!entry->key || (!entry->prefix && (!entry->etag[0] || !entry->sized)))
+		if (!entry->key || (!entry->prefix && !(entry->sized && entry->tagged)))
 			return err_set(err, -EBADMSG, "a listed entry lacks key, size or etag");
 		if (w->encoded)
 			entry->key_len = url_decode(entry->key, entry->key_len, true);
