@@ -119,11 +119,23 @@ static bool has_history(struct journal *j, const char *key)
 	return p != NULL;
 }
 
+/*
+ * A renamed directory brings only what its owner knew, so what is new in it is new. A file's rename
+ * may bring a file that an earlier one put there.
+ */
 bool jn_is_brought(struct journal *j, const char *key, uint64_t pos)
 {
-	const struct jplace *p = nearest(j, key, pos, false);
+	struct trail t = {.key = key};
+	struct jplace *p;
 
-	return p && p->ent->pub.op == J_RENAME && !is_from(p);
+	while ((p = nearest(j, t.key, pos, false)) && p->ent->pub.op == J_RENAME) {
+		if (is_from(p) || !trail_follow(&t, p->ent->pub.to, p->ent->pub.key))
+			return false;
+		if (!p->ent->pub.dir)
+			return true;
+		pos = p->ent->pos;
+	}
+	return p && pos != UINT64_MAX; /* a change under an older name */
 }
 
 void jn_chain(struct journal *j, struct ent *e, const char *key)

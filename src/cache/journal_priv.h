@@ -279,7 +279,7 @@ struct ent *jn_follower(struct journal *j, const char *key, uint64_t pos);
 void jn_set_base(struct ent *e, enum tier_cond cond, const char *etag);
 /* e, not entered yet, comes behind all that is there at key: chained where a live change of that object decides its base. */
 void jn_chain(struct journal *j, struct ent *e, const char *key);
-/* The last that happens to key before pos is that a rename brings something there, perhaps. */
+/* A rename that waits before pos may bring something to key, whatever its owner thinks. */
 bool jn_is_brought(struct journal *j, const char *key, uint64_t pos);
 /* See journal_name_now(). */
 int jn_name_now(struct journal *j, const char *key, uint64_t pos, char **ret_name);

@@ -115,7 +115,7 @@ static int by_pos(const void *a, const void *b)
 }
 
 /* What a single file's rename leaves to do; p->moves is sorted. */
-static enum left file_left(const struct plan *p, const struct jent *change)
+static enum left file_left(struct journal *j, const struct plan *p, const struct jent *change)
 {
 	const struct ent *first = p->n ? p->moves[0].e : NULL;
 
@@ -125,7 +125,7 @@ static enum left file_left(const struct plan *p, const struct jent *change)
 		return LEFT_MOVE;
 	switch (first->pub.base.cond) {
 	case TIER_IF_ABSENT:
-		return LEFT_NOTHING;
+		return jn_is_brought(j, change->key, first->pos) ? LEFT_MOVE : LEFT_NOTHING;
 	case TIER_ANY:
 		if (!change->store_has_from)
 			return LEFT_NOTHING;
@@ -161,7 +161,7 @@ static int make_plan(struct journal *j, const struct jent *change, uint64_t seq,
 	if (p->n > 0)
 		qsort(p->moves, p->n, sizeof(*p->moves), by_pos);
 	if (!change->dir)
-		p->left = file_left(p, change);
+		p->left = file_left(j, p, change);
 	if (p->left == LEFT_DELETE)
 		p->from_base = p->moves[0].e->pub.base;
 	return r;
