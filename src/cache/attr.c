@@ -231,7 +231,7 @@ void attr_fill(struct cache *c, struct obj *o, struct cache_attr *ret)
 		attr_of_writer(o, st);
 	ret->valid_ns = obj_valid_ns(c, o);
 	ret->epoch = o->epoch;
-	ret->provisional = !obj_is_dir(o) && !(o->known & REC_MODE);
+	ret->provisional = !obj_is_dir(o) && !obj_told_whole(o);
 }
 
 int cache_getattr(struct cache *c, struct obj *o, struct cache_wait *w, struct cache_attr *ret_attr)

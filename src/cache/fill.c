@@ -170,9 +170,10 @@ static int fetch_begin(struct tier_sink *sink, const struct record *rec)
 	{
 		SCOPE_LOCK(&ft->c->lock);
 		o = f->obj;
-		if (o && !(o->known & REC_MODE) && rec->known & REC_MODE && obj_live(o)) {
+		if (o && !obj_told_whole(o) && obj_live(o)) {
 			obj_get(o);
 			obj_set_record(o, rec);
+			o->known |= REC_USER;
 			told = true;
 		}
 		if (rec->known & REC_XXH3)

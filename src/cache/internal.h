@@ -282,6 +282,8 @@ int obj_to_record(const struct obj *o, struct record *ret);
 int obj_set_etag(struct obj *o, const char *etag);
 void obj_default_attr(struct cache *c, struct obj *o, mode_t type);
 bool obj_is_dir(const struct obj *o);
+/* Its own metadata was seen, not only its line in a listing. A foreign object may have none: no mode, no owner. */
+bool obj_told_whole(const struct obj *o);
 bool key_too_long(const struct cache *c, const struct obj *o); /* for the store, or for KEY_MAX */
 void obj_extra_free(struct obj_extra *x);
 int obj_save_meta(struct cache *c, struct obj *o); /* journals metadata; no lock held */

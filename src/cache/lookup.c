@@ -243,6 +243,9 @@ static void head_job(struct cache *c, void *arg)
 	call.deadline = deadline_in(c, soft ? STALE_WAIT_MS : c->config->deadlines.lookup_ms);
 	asked_ns = clock_mono(c->clock);
 	r = key ? head_both(c, &call, key, dir_first, &rec) : -ENOMEM;
+	/* A foreign object has no mode or owner to tell: what came is all there is. */
+	if (!r)
+		rec.known |= REC_USER;
 	if (r == 0 || r == -ENOENT)
 		obj_word(c, o, r ? NULL : &rec, asked_ns);
 	else if (!soft)
@@ -291,7 +294,7 @@ static bool known_now(struct cache *c, struct obj *o, bool full)
 		o->checked_ns = clock_mono(c->clock);
 	}
 	if (o->exist == EX_PRESENT && fresh(c, o->checked_ns, ttl_ns(c)))
-		return !full || S_ISDIR(o->mode) || o->known & REC_MODE;
+		return !full || S_ISDIR(o->mode) || obj_told_whole(o);
 	if (o->exist == EX_PRESENT && S_ISDIR(o->mode) && o->dir && fresh(c, o->dir->listed_ns, ttl_ns(c)))
 		return true;
 	if (o->exist == EX_ABSENT && fresh(c, o->checked_ns, c->config->mount.negative_ttl_ms * NSEC_PER_MSEC))
@@ -379,7 +382,7 @@ int child_get(struct cache *c, struct obj *dir, const char *name, struct cache_w
 
 bool obj_is_vague(const struct obj *o)
 {
-	return !obj_is_dir(o) && !(o->known & REC_MODE) && o->size == 0 && !o->wr;
+	return !obj_is_dir(o) && !obj_told_whole(o) && o->size == 0 && !o->wr;
 }
 
 int cache_lookup(struct cache *c, struct obj *dir, const char *name, struct cache_wait *w, struct obj **ret_obj,

@@ -351,6 +351,11 @@ int obj_become_dir(struct cache *c, struct obj *o)
 	return 0;
 }
 
+bool obj_told_whole(const struct obj *o)
+{
+	return o->known & REC_USER;
+}
+
 /* What an object is shown with while nobody has said better. */
 void obj_default_attr(struct cache *c, struct obj *o, mode_t type)
 {
