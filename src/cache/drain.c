@@ -24,11 +24,11 @@
 #define SLOWEST 262144 /* bytes a second that an upload must make */
 #define FAILURES_MAX 3
 #define RETRY_MIN_NS (1 * NSEC_PER_SEC)
-#define RETRY_MAX_NS (60 * NSEC_PER_SEC)
-#define STUCK_MIN_NS (60 * NSEC_PER_SEC)
-#define STUCK_MAX_NS (600 * NSEC_PER_SEC)
-#define PROBE_MIN_NS (1 * NSEC_PER_SEC)
-#define PROBE_MAX_NS (5 * NSEC_PER_SEC)
+/* Times the first pause: the longest one, the same for what is stuck, and between two probes. */
+#define RETRY_MAX 60
+#define STUCK_MIN 60
+#define STUCK_MAX 600
+#define PROBE_MAX 5
 #define PROBE_DEADLINE_NS (10 * NSEC_PER_SEC)
 #define FLUSH_LOOK_NS (250 * NSEC_PER_MSEC)
 
@@ -99,7 +99,7 @@ static void note_failure(struct drain *d, bool outage)
 		return;
 	d->down = true;
 	d->unreached = false;
-	d->probe_pause_ns = PROBE_MIN_NS;
+	d->probe_pause_ns = d->conf.retry_min_ns;
 	d->probe_ns = clock_mono(d->conf.clock);
 }
 
@@ -114,16 +114,16 @@ static void try_failed(struct drain_try *t, int r)
 {
 	struct drain *d = t->d;
 	bool outage = t->call.transient || r == -ETIMEDOUT;
-	int64_t pause = pause_of(t->e, RETRY_MIN_NS, RETRY_MAX_NS);
+	int64_t min = d->conf.retry_min_ns, pause = pause_of(t->e, min, min * RETRY_MAX);
 
 	if (r == -ECANCELED) {
 		journal_retry(d->conf.journal, t->e, r, 0);
 		return;
 	}
 	if (is_stuck(r) && !t->call.transient)
-		pause = pause_of(t->e, STUCK_MIN_NS, STUCK_MAX_NS);
+		pause = pause_of(t->e, min * STUCK_MIN, min * STUCK_MAX);
 	if (t->progress)
-		pause = RETRY_MIN_NS;
+		pause = min;
 	if (t->call.retry_after_ns > pause)
 		pause = t->call.retry_after_ns;
 	note_failure(d, outage);
@@ -223,8 +223,8 @@ static void probe_run(struct pool_job *job)
 		} else {
 			d->unreached = true;
 			d->probe_ns = clock_mono(d->conf.clock) + d->probe_pause_ns;
-			d->probe_pause_ns = d->probe_pause_ns * 2 < PROBE_MAX_NS ? d->probe_pause_ns * 2
-										 : PROBE_MAX_NS;
+			if (d->probe_pause_ns < d->conf.retry_min_ns * PROBE_MAX)
+				d->probe_pause_ns += d->conf.retry_min_ns;
 		}
 	}
 	if (back)
@@ -377,6 +377,8 @@ int drain_start(const struct drain_conf *conf, struct drain **ret_drain)
 		d->conf.parallel = PARALLEL;
 	if (d->conf.try_deadline_ns <= 0)
 		d->conf.try_deadline_ns = TRY_DEADLINE_NS;
+	if (d->conf.retry_min_ns <= 0)
+		d->conf.retry_min_ns = RETRY_MIN_NS;
 	d->changed = true;
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -479,11 +481,11 @@ int drain_flush(struct drain *d, const char *path, dl_t deadline, const atomic_b
 	uint64_t upto = journal_last_seq(d->conf.journal);
 	int64_t told = 0;
 
+	journal_hurry(d->conf.journal, path);
 	for (;;) {
 		int64_t now = clock_mono(&clock_system), left = clock_left(d->conf.clock, deadline);
 		uint64_t seen = events_seen(d);
 
-		journal_hurry(d->conf.journal, path);
 		if (!journal_pending(d->conf.journal, path, upto))
 			return 0;
 		if (cancel && atomic_load(cancel))

@@ -46,6 +46,7 @@ struct drain_conf {
 	int staging_dirfd;
 	unsigned int parallel; /* entries at the same time, 0 = 4 */
 	enum conflict_policy conflict;
+	int64_t retry_min_ns;	 /* first pause after a failure, 0 = 1 s; the others follow from it */
 	int64_t try_deadline_ns; /* for one try of a small object; large ones get size / 256 KiB/s on top */
 	bool link_bodies;	 /* staged files are immutable once released: the store may link to them */
 	struct drain_events events;

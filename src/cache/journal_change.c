@@ -130,8 +130,26 @@ void jn_take_over(struct journal *j, struct ent *slot, struct ent *e)
 	jn_set_seq(j, slot, seq);
 }
 
+/* The place in line of the last rename of a directory above n: what is older is of another object. */
+static uint64_t last_rename_above(const struct jnode *n)
+{
+	uint64_t pos = 0;
+
+	while ((n = n->parent)) {
+		list_for_each(it, &n->entries)
+		{
+			const struct ent *e = list_entry(it, struct jplace, link)->ent;
+
+			if (e->pub.op == J_RENAME && e->pos > pos)
+				pos = e->pos;
+		}
+	}
+	return pos;
+}
+
 struct jsquashed jn_squash(struct journal *j, struct jnode *node, const struct ent *keep)
 {
+	uint64_t began = last_rename_above(node);
 	struct jsquashed ret = {.any = false};
 	struct list *next;
 
@@ -139,7 +157,7 @@ struct jsquashed jn_squash(struct journal *j, struct jnode *node, const struct e
 		struct ent *e = list_entry(it, struct jplace, link)->ent;
 
 		next = it->prev;
-		if (e->pub.op == J_RENAME || e->tried)
+		if (e->pub.op == J_RENAME || e->tried || e->pos < began)
 			break;
 		if (is_marker(e))
 			continue;
