@@ -137,11 +137,13 @@ static void try_failed(struct drain_try *t, int r)
 static int tell_done(struct drain_try *t)
 {
 	const struct drain_events *ev = &t->d->conf.events;
-	struct jent told = *t->e; /* shares all but the name */
 	CLEANUP_FREE char *now = NULL;
 	const char *etag = t->etag;
-	int r = journal_name_now(t->d->conf.journal, t->e, told.op == J_RENAME ? told.to : told.key, &now);
+	struct jent told;
+	int r;
 
+	journal_look(t->d->conf.journal, t->e, &told);
+	r = journal_name_now(t->d->conf.journal, t->e, told.op == J_RENAME ? told.to : told.key, &now);
 	if (r && r != -ENOENT)
 		return r;
 	if (r || t->given_up)

@@ -560,3 +560,9 @@ uint64_t journal_staging_id(struct journal *j, const struct jent *e)
 	SCOPE_LOCK(&j->lock);
 	return e->staging_id;
 }
+
+void journal_look(struct journal *j, const struct jent *e, struct jent *ret)
+{
+	SCOPE_LOCK(&j->lock);
+	*ret = *e;
+}

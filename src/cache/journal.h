@@ -176,6 +176,8 @@ int journal_name_now(struct journal *j, const struct jent *e, const char *key, c
 void journal_hashed(struct journal *j, struct jent *e, const struct xxh3 *xxh3);
 /* Where the bytes of e, which is INFLIGHT, are now: journal_rebody may have moved them. */
 uint64_t journal_staging_id(struct journal *j, const struct jent *e);
+/* A copy of e, which is INFLIGHT, as it is now; it shares e's strings. */
+void journal_look(struct journal *j, const struct jent *e, struct jent *ret);
 
 /* --- questions --- */
 

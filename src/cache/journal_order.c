@@ -149,7 +149,7 @@ void jorder_update(struct journal *j, struct ent *e)
 void jorder_hurry(struct journal *j, struct ent *e)
 {
 	for (; e; e = e->blocker) {
-		if (e->pub.due_ns == 0)
+		if (e->pub.due_ns == 0 || e->pub.state != J_QUEUED)
 			continue;
 		e->pub.due_ns = 0;
 		if (e->heap != HEAP_NONE)
