@@ -12,6 +12,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "cache/journal_priv.h"
