@@ -57,7 +57,7 @@ void control_free(struct control *control);
  * and does not call back. Never after control_reply_close() has returned.
  */
 struct control_reply *control_reply_new(void (*wake)(void *arg), void *arg);
-/* Takes up to size bytes: their number, 0 at the end, -EAGAIN where the answer is still under way. */
+/* Takes up to size bytes: their number, 0 at the end, -EAGAIN while the answer is under way. */
 ssize_t control_reply_read(struct control_reply *reply, char *buf, size_t size);
 /* No more reads. It is freed when it was ended too; never_given: request() did not take it. */
 void control_reply_close(struct control_reply *reply, bool never_given);
