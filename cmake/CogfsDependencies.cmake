@@ -19,7 +19,6 @@ pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash>=0.8)
 pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)
 pkg_check_modules(EXPAT REQUIRED IMPORTED_TARGET expat)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson>=2.13)
-find_path(UTHASH_INCLUDE_DIR uthash.h REQUIRED)
 
 # The prefix's fuse3.pc is of a static library and names the libraries that it
 # needs, so no --static: that would pull in their private ones as well.
