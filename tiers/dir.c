@@ -5,10 +5,13 @@
  *
  * Below the root
  *	<key>			the object. A directory with a record of its own is the marker
- *"key/"; one without is a prefix, and goes with the last object below it .cogfs/tmp/<random>
- *objects on their way, renamed into place when they are durable .cogfs/lock/00..3f	one lock for
- *the keys of one hash (dir_lock.c) A crash leaves the old object or the new one, at worst a file in
- *tmp, which is removed a day later, or an empty directory, which lists as one.
+ *				"key/"; one without is a prefix, and goes with the last object below
+ *				it
+ *	.cogfs/tmp/<random>	objects on their way, renamed into place when they are durable
+ *	.cogfs/lock/00..3f	one lock for the keys of one hash (dir_lock.c)
+ *
+ * A crash leaves the old object or the new one, at worst a file in tmp, which is removed a day
+ * later, or an empty directory, which lists as one.
  *
  * What differs from a bucket: "a" and "a/b" cannot both be, the later put is -EINVAL. A symbolic
  *link in the store is an empty file whose record names the target; real links and special files

@@ -4,14 +4,16 @@
  * they would else learn at their deadline.
  *
  *	CLOSED		calls pass. `after` unknowns in a row open it; any answer starts the count
- *anew OPEN		calls are refused with -EIO (transient) until for_ns is over;
- *tier_call.probe passes HALF_OPEN	one call is on trial, the others are refused
+ *			anew
+ *	OPEN		calls are refused with -EIO (transient) until for_ns is over;
+ *			tier_call.probe passes
+ *	HALF_OPEN	one call is on trial, the others are refused
  *
  *	CLOSED -> OPEN		the unknown that makes the row complete
  *	OPEN -> HALF_OPEN	the first call after for_ns, and a probe at any time
  *	HALF_OPEN -> CLOSED	the call on trial got an answer
  *	HALF_OPEN -> OPEN	it got none (for_ns begins anew), or was cancelled (the next one may
- *try)
+ *				try)
  *
  * An unknown is a transient failure or a time-out. A definite answer, -ENOENT and -EACCES too,
  *shows that the store is there. What was sent before the breaker opened and comes back later

@@ -8,12 +8,13 @@
  *
  *	probe, head		always
  *	get			until the first byte reached the sink. A begin that went through is
- *not repeated: the next try is pinned to that version
+ *				not repeated: the next try is pinned to that version
  *	list			until the first entry was told
  *	del, del_many		always: what is gone stays gone, and only failed keys are sent again
  *	put, copy, set_meta	with a precondition that the store holds atomically. Without one, a
- *second try could overwrite what another host wrote after our first took effect; then only a
- *refusal (throttled) is tried again share			never: it works on the local disk
+ *				second try could overwrite what another host wrote after our first
+ *				took effect; then only a refusal (throttled) is tried again
+ *	share			never: it works on the local disk
  *
  * The precondition brings its own riddle: the second try of a put that took effect answers -EEXIST
  *or -ESTALE, because of our own version. So after a lost answer such a refusal is looked into:
