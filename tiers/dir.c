@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dir: a plain directory as a store (a NAS, a disk, the embedded default). An object is a file of
- *the same name with its bytes, readable by every tool; its record is in the file's xattrs.
+ * the same name with its bytes, readable by every tool; its record is in the file's xattrs.
  *
  * Below the root
  *	<key>			the object. A directory with a record of its own is the marker
@@ -14,13 +14,13 @@
  * later, or an empty directory, which lists as one.
  *
  * What differs from a bucket: "a" and "a/b" cannot both be, the later put is -EINVAL. A symbolic
- *link in the store is an empty file whose record names the target; real links and special files
- *that somebody else put there are not objects, are not listed, and are neither followed nor
- *replaced.
+ * link in the store is an empty file whose record names the target; real links and special files
+ * that somebody else put there are not objects, are not listed, and are neither followed nor
+ * replaced.
  *
  * Files that other tools write are objects without a record: size and mtime are known. A file of
- *ours that another tool changes is a new version, and its hash is forgotten (dir_record.c). Where
- *the filesystem has no user xattrs, that is all that is known of any file, symbolic links cannot be
+ * ours that another tool changes is a new version, and its hash is forgotten (dir_record.c). Where
+ * the filesystem has no user xattrs, that is all that is known of any file, symbolic links cannot be
  * stored, and each directory counts as made on purpose.
  */
 #include <assert.h>

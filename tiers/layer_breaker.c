@@ -16,8 +16,8 @@
  *				try)
  *
  * An unknown is a transient failure or a time-out. A definite answer, -ENOENT and -EACCES too,
- *shows that the store is there. What was sent before the breaker opened and comes back later
- *changes nothing: only the trial does.
+ * shows that the store is there. What was sent before the breaker opened and comes back later
+ * changes nothing: only the trial does.
  */
 #include <assert.h>
 #include <errno.h>

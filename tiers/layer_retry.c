@@ -17,9 +17,9 @@
  *	share			never: it works on the local disk
  *
  * The precondition brings its own riddle: the second try of a put that took effect answers -EEXIST
- *or -ESTALE, because of our own version. So after a lost answer such a refusal is looked into:
- *where the version that is there now has the bytes that we put, it is ours, and the put has
- *succeeded.
+ * or -ESTALE, because of our own version. So after a lost answer such a refusal is looked into:
+ * where the version that is there now has the bytes that we put, it is ours, and the put has
+ * succeeded.
  */
 #include <assert.h>
 #include <errno.h>

@@ -12,7 +12,7 @@
  *
  * All numbers are little-endian. A varint has seven bits a byte, the low ones first, and is never
  * longer than it must be; a zigzag is a varint of a signed number. A string is a varint length and
- *its bytes. Which fields are known follows from the mask. One record has exactly one encoding.
+ * its bytes. Which fields are known follows from the mask. One record has exactly one encoding.
  */
 #ifndef MODEL_RECORD_INTERNAL_H
 #define MODEL_RECORD_INTERNAL_H

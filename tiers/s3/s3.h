@@ -18,7 +18,7 @@
  *	s3_sweep.c	aborts uploads that somebody left behind
  *
  * A store key is the tier's prefix and the key; a marker's ends in '/'. Nothing in struct s3
- *changes after creation but the atomics.
+ * changes after creation but the atomics.
  */
 #ifndef TIERS_S3_S3_H
 #define TIERS_S3_S3_H

@@ -4,20 +4,22 @@
  *
  * An upload goes: create it at the store; hash the parts one after the other, while those that are
  * hashed are sent; complete it, or abort it. The caller's thread hashes, then sends parts too;
- *helpers from the tier's pool only send. So an upload moves on even where the pool is busy with
- *others, and the hash (one pass, together with the whole body's XXH3) is ahead of what is sent from
- *the page cache.
+ * helpers from the tier's pool only send. So an upload moves on even where the pool is busy with
+ * others, and the hash (one pass, together with the whole body's XXH3) is ahead of what is sent from
+ * the page cache.
  *
  * That order is also why no torn body is ever published: each part is refused by the server unless
- *it is what was hashed, and what was hashed is completed only if it is the body that the metadata
- *names.
+ * it is what was hashed, and what was hashed is completed only if it is the body that the metadata
+ * names.
  *
  * State, under the lock
  *	next <= ready <= n	parts handed out, parts that may be sent, all
  *	code			the first failure; from then on stop is set, and nothing is handed
- *out running			threads inside a part; the caller waits until there is none A helper
- *may be started late, when the upload is over and its caller gone: it holds a reference to the
- *struct, finds `over`, and touches nothing else.
+ *				out
+ *	running			threads inside a part; the caller waits until there is none
+ *
+ * A helper may be started late, when the upload is over and its caller gone: it holds a reference
+ * to the struct, finds `over`, and touches nothing else.
  */
 #include <assert.h>
 #include <errno.h>
