@@ -20,8 +20,8 @@
  *
  * Files that other tools write are objects without a record: size and mtime are known. A file of
  * ours that another tool changes is a new version, and its hash is forgotten (dir_record.c). Where
- * the filesystem has no user xattrs, that is all that is known of any file, symbolic links cannot be
- * stored, and each directory counts as made on purpose.
+ * the filesystem has no user xattrs, that is all that is known of any file, symbolic links cannot
+ * be stored, and each directory counts as made on purpose.
  */
 #include <assert.h>
 #include <dirent.h>

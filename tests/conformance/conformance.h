@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The conformance suite: every store, and every stack of layers over a store, passes the same
- * cases, through the wrappers of tiers/tier.h and nothing else. A driver (test_<store>.c) says how a
- * store is made and emptied:
+ * cases, through the wrappers of tiers/tier.h and nothing else. A driver (test_<store>.c) says how
+ * a store is made and emptied:
  *
  *	int main(void)
  *	{

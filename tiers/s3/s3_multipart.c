@@ -5,8 +5,8 @@
  * An upload goes: create it at the store; hash the parts one after the other, while those that are
  * hashed are sent; complete it, or abort it. The caller's thread hashes, then sends parts too;
  * helpers from the tier's pool only send. So an upload moves on even where the pool is busy with
- * others, and the hash (one pass, together with the whole body's XXH3) is ahead of what is sent from
- * the page cache.
+ * others, and the hash (one pass, together with the whole body's XXH3) is ahead of what is sent
+ * from the page cache.
  *
  * That order is also why no torn body is ever published: each part is refused by the server unless
  * it is what was hashed, and what was hashed is completed only if it is the body that the metadata
