@@ -388,7 +388,7 @@ static int set_locked(struct cache *c, struct obj *o, const char *name, const vo
 	if (!(o->flags & OBJ_ORPHAN) && !obj_live(o))
 		return -ENOENT;
 	if (own)
-		return remove ? -EACCES : change_own(c, o, own, value, len);
+		return remove ? 0 : change_own(c, o, own, value, len); /* rsync -X removes what its source has not */
 	return change_user(o, name + strlen(USER), value, len, flags, remove);
 }
 
