@@ -21,7 +21,8 @@ def run(*command, **more):
         [str(word) for word in command],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=180 * SLOW, **more,
     )  # fmt: skip
-    assert result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
+    said = (result.stderr + result.stdout)[:1500]
+    assert result.returncode == 0, f"{command}: {said}"
     return result.stdout
 
 

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import threading
-import uuid
 from pathlib import Path
 
 from lib.servers import ACCESS, SECRET
@@ -15,7 +14,6 @@ from lib.wait import SLOW, eventually
 
 COGFS = os.environ.get("COGFS_BIN", "")
 PASSTHROUGH = os.environ.get("COGFS_TEST_PASSTHROUGH", "on")
-MARK = "BLACKBOX_MOUNT"  # in the environment of a mount's processes, to find them by
 MNT_DETACH = 2
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -67,12 +65,11 @@ class Mount:
         self.log_path = self.base / "log"
         self.store = store
         self.proxy = store.proxy() if store else None
-        self.id = uuid.uuid4().hex
+        self.known = {}  # pid -> start time
         self.env = {
             name: value for name, value in os.environ.items() if not name.startswith("COGFS_")
         }
         self.env.update(env or {})
-        self.env[MARK] = self.id
         self.process = None
         self.configure(config, ram, disk, cold)
 
@@ -101,8 +98,10 @@ class Mount:
             "log": {"level": "debug"},
             "tiers": tiers,
         }
+        merged = merge(default, config or {})
+        self.cache_dir = Path(merged["cache_dir"])
         # JSON is YAML.
-        self.file.write_text(json.dumps(merge(default, config or {}), indent=1) + "\n")
+        self.file.write_text(json.dumps(merged, indent=1) + "\n")
 
     # --- start and end ---
 
@@ -115,6 +114,7 @@ class Mount:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env, cwd="/"
             )
         eventually(lambda: self._up(before), within, f"mount of {self.dir}")
+        self.pids()
         return self
 
     def _device(self):
@@ -134,6 +134,7 @@ class Mount:
         )
         assert result.returncode == 0, result.stderr
         assert mounted_at(self.dir)
+        assert self.pids()
         return result
 
     def umount(self, within=60):
@@ -173,10 +174,8 @@ class Mount:
 
     def destroy(self):
         """Whatever state it is in: no process and no mount is left."""
-        pids = self.pids()
-        if pids or mounted_at(self.dir):
-            self.abort()
-        for pid in pids:
+        self.abort()
+        for pid in self.pids():
             _kill(pid, signal.SIGKILL)
         while mounted_at(self.dir):
             if libc.umount2(os.fsencode(self.dir), MNT_DETACH) != 0:
@@ -188,31 +187,35 @@ class Mount:
     # --- processes ---
 
     def pids(self):
-        """All processes of this mount that live (zombies do not), oldest first."""
-        mark = f"{MARK}={self.id}".encode()
-        found = []
-        for entry in os.listdir("/proc"):
-            if not entry.isdigit():
-                continue
-            try:
-                environ = Path(f"/proc/{entry}/environ").read_bytes()
-                exe = os.readlink(f"/proc/{entry}/exe")
-            except OSError:
-                continue
-            if mark in environ.split(b"\0") and os.path.basename(exe).startswith("cogfs"):
-                found.append(int(entry))
-        return sorted(found)
+        """
+        All processes of this mount that live (zombies do not), oldest first: the one that was started, the one
+        that holds the cache directory's lock, those seen before, and their children.
+
+        From /proc/PID/stat alone: environ and cmdline of a process that hangs cannot be read.
+        """
+        table = _processes()
+        roots = {self.process.pid} if self.process else set()
+        try:
+            roots.add(int((self.cache_dir / "lock").read_text().split("\n", 1)[0]))
+        except (OSError, ValueError):
+            pass
+        found = {pid for pid, began in self.known.items() if pid in table and table[pid].began == began}
+        found |= {pid for pid in roots if pid in table and table[pid].name.startswith("cogfs")}
+        more = True
+        while more:
+            more = {pid for pid, entry in table.items() if entry.parent in found} - found
+            found |= more
+        self.known.update({pid: table[pid].began for pid in found})
+        return sorted(pid for pid in found if table[pid].state not in "ZX")
 
     def worker(self):
         """The process that serves: the one whose parent is another of the mount's processes."""
-        pids = self.pids()
-        for pid in pids:
-            if _parent(pid) in pids and not any(_parent(other) == pid for other in pids):
+        pids, table = self.pids(), _processes()
+        parents = {pid: table[pid].parent for pid in pids if pid in table}
+        for pid, parent in parents.items():
+            if parent in parents and pid not in parents.values():
                 return pid
-        raise AssertionError(f"no supervised worker among {pids}")
-
-    def supervisor(self):
-        return _parent(self.worker())
+        raise AssertionError(f"no supervised worker among {parents}")
 
     def kill_worker(self):
         """kill -9 of the worker; returns when another one is there."""
@@ -297,11 +300,23 @@ def _find(tree, name):
     return None
 
 
-def _parent(pid):
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
-    except OSError:
-        return 0
+class _Process:
+    def __init__(self, text):
+        self.name, rest = text.split("(", 1)[1].rsplit(")", 1)
+        fields = rest.split()
+        self.state, self.parent, self.began = fields[0], int(fields[1]), int(fields[19])
+
+
+def _processes():
+    """{pid: _Process} of all there are."""
+    table = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                table[int(entry)] = _Process(Path(f"/proc/{entry}/stat").read_text())
+            except OSError:
+                pass
+    return table
 
 
 def _kill(pid, number):
