@@ -45,13 +45,24 @@ static bool status_field(const char *status, const char *name, int base, uint64_
 	return true;
 }
 
+/*
+ * /proc/PID/stat waits for an execve() of that process, and an execve() that closes a descriptor waits for our answer to
+ * its FLUSH: only a process without memory of its own, on its way out, may be asked for it. Its status is free to read.
+ */
+static bool is_leaving(pid_t tid)
+{
+	char buf[4096];
+
+	return read_proc(tid, "status", buf, sizeof(buf)) && !strstr(buf, "\nVmSize:");
+}
+
 bool proc_dies_of_signal(pid_t tid)
 {
 	char buf[1024];
 	unsigned int flags;
 	const char *p;
 
-	if (!read_proc(tid, "stat", buf, sizeof(buf)))
+	if (!is_leaving(tid) || !read_proc(tid, "stat", buf, sizeof(buf)))
 		return false;
 	/* The command's name may hold anything; the last parenthesis ends it. */
 	p = strrchr(buf, ')');

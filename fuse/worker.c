@@ -55,6 +55,7 @@ static void reload(struct worker *w)
 		return;
 	}
 	rc = config_apply_live(args->config, fresh, &err);
+	cache_reconfigure(w->drv.cache);
 	log_setup(target, args->config->log.level, args->config->log.format);
 	if (rc > 0)
 		log_warn("reload: done; these wait for the next mount: %s", err.text);

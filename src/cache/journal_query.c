@@ -30,8 +30,7 @@ static bool is_pending(const struct ent *e, uint64_t upto)
 static bool renamed_above(struct journal *j, const char *path, uint64_t upto)
 {
 	for (const struct jnode *n = jtree_deepest(j, path); n; n = n->parent) {
-		list_for_each(it, &n->entries)
-		{
+		list_for_each(it, &n->entries) {
 			const struct ent *e = list_entry(it, struct jplace, link)->ent;
 
 			if (e->pub.op == J_RENAME && is_pending(e, upto))
@@ -49,8 +48,7 @@ bool journal_pending(struct journal *j, const char *path, uint64_t upto)
 	if (j->entries == j->held)
 		return false;
 	for (struct jnode *n = NULL; top && (n = jtree_walk(top, n));) {
-		list_for_each(it, &n->entries)
-		{
+		list_for_each(it, &n->entries) {
 			if (is_pending(list_entry(it, struct jplace, link)->ent, upto))
 				return true;
 		}
@@ -74,8 +72,7 @@ void journal_hurry(struct journal *j, const char *path)
 	pthread_mutex_lock(&j->lock);
 	top = jtree_find(j, path);
 	for (struct jnode *n = NULL; top && (n = jtree_walk(top, n));) {
-		list_for_each(it, &n->entries)
-		{
+		list_for_each(it, &n->entries) {
 			const struct ent *e = list_entry(it, struct jplace, link)->ent;
 
 			if (e->waits > 0 && e->watch.node && n == top)
@@ -88,8 +85,7 @@ void journal_hurry(struct journal *j, const char *path)
 		}
 	}
 	for (struct jnode *n = jtree_deepest(j, path); n; n = n->parent) {
-		list_for_each(it, &n->entries)
-		{
+		list_for_each(it, &n->entries) {
 			struct ent *e = list_entry(it, struct jplace, link)->ent;
 
 			if (e->pub.op == J_RENAME)
@@ -102,8 +98,7 @@ void journal_hurry(struct journal *j, const char *path)
 void journal_hurry_failed(struct journal *j)
 {
 	pthread_mutex_lock(&j->lock);
-	list_for_each(it, &j->order)
-	{
+	list_for_each(it, &j->order) {
 		struct ent *e = list_entry(it, struct ent, order);
 
 		if (e->pub.last_error && e->pub.state == J_QUEUED)
@@ -117,8 +112,7 @@ int journal_foreach(struct journal *j, int (*fn)(void *arg, const struct jent *e
 	int r = 0;
 	SCOPE_LOCK(&j->lock);
 
-	list_for_each(it, &j->order)
-	{
+	list_for_each(it, &j->order) {
 		r = fn(arg, &list_entry(it, struct ent, order)->pub);
 		if (r)
 			break;
@@ -140,17 +134,19 @@ int journal_find(struct journal *j, const char *key, struct jent *ret)
 	return -ENOENT;
 }
 
-/* The youngest rename before pos in line that key, or a directory above it, takes part in; NULL: none. */
+/*
+ * The youngest rename before pos in line that key, or a directory above it, takes part in; NULL:
+ * none.
+ */
 static struct jplace *last_rename(struct journal *j, const char *key, uint64_t pos)
 {
 	struct jplace *best = NULL;
 
 	for (struct jnode *n = jtree_deepest(j, key); n; n = n->parent) {
-		list_for_each(it, &n->entries)
-		{
+		list_for_each(it, &n->entries) {
 			struct jplace *p = list_entry(it, struct jplace, link);
 			size_t len = strlen(p == &p->ent->place[PLACE_TO] ? p->ent->pub.to
-									   : p->ent->pub.key);
+									  : p->ent->pub.key);
 
 			if (p->ent->pub.op != J_RENAME || p->ent->pos >= pos ||
 			    (!p->ent->pub.dir && key[len] != '\0'))
