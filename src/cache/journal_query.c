@@ -64,6 +64,12 @@ static void hurry_below(struct journal *j, struct jnode *top)
 	}
 }
 
+void journal_set_upload_delay(struct journal *j, int64_t upload_delay_ns)
+{
+	SCOPE_LOCK(&j->lock);
+	j->conf.upload_delay_ns = upload_delay_ns;
+}
+
 /* Also what those below path wait for elsewhere: siblings, and both ends of a rename. */
 void journal_hurry(struct journal *j, const char *path)
 {
