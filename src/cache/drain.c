@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The drainer: one thread takes what may go from the journal, and jobs on the pool bring it to the store.
+ * The drainer: one thread takes what may go from the journal, and jobs on the pool bring it to the
+ * store.
  *
- *	up    entries are taken, at most `parallel` at a time. A failure that an outage could be the cause of
- *	      counts; a success counts back to nothing
- *	down  after FAILURES_MAX of them in a row nothing is taken: an entry that was tried cannot be
- *	      replaced or renamed any more, so an outage must not touch them all. The store is probed, cheaply,
- *	      until it answers; then all that failed is due at once, not after its own long pause
+ *  up     entries are taken, at most `parallel` at a time. A failure that an outage could be the
+ *	   cause of counts; a success counts back to nothing
+ *  down   after FAILURES_MAX of them in a row nothing is taken: an entry that was tried cannot be
+ *	   replaced or renamed any more, so an outage must not touch them all. The store is probed,
+ *	   cheaply, until it answers; then all that failed is due at once, not after its own long
+ *	   pause
  */
 #include <assert.h>
 #include <errno.h>
@@ -68,7 +70,7 @@ static int run_entry(struct drain_try *t)
 /* No answer to be had by asking again soon. */
 static bool is_stuck(int code)
 {
-	static const int codes[] = {-E2BIG,  -EFBIG,  -EINVAL, -EACCES,	   -EROFS,	-ENAMETOOLONG,
+	static const int codes[] = {-E2BIG,  -EFBIG,  -EINVAL,	-EACCES,     -EROFS, -ENAMETOOLONG,
 				    -ENOSPC, -EDQUOT, -EREMOTE, -EOPNOTSUPP, -ENOENT};
 
 	for (size_t i = 0; i < sizeof(codes) / sizeof(*codes); i++) {
@@ -78,7 +80,9 @@ static bool is_stuck(int code)
 	return false;
 }
 
-/* Doubles with each try, and is spread by a quarter so that a crowd does not come back as one. */
+/*
+ * Doubles with each try, and is spread by a quarter so that a crowd does not come back as one.
+ */
 static int64_t pause_of(const struct jent *e, int64_t min, int64_t max)
 {
 	int64_t pause = min;
@@ -133,8 +137,8 @@ static void try_failed(struct drain_try *t, int r)
 	journal_retry(d->conf.journal, t->e, r, pause);
 }
 
-/* Tells the owner of the objects, under the names that they have now. */
-static int tell_done(struct drain_try *t)
+/* Under the names that the objects have now. */
+static int tell_names(struct drain_try *t)
 {
 	const struct drain_events *ev = &t->d->conf.events;
 	CLEANUP_FREE char *now = NULL;
@@ -143,7 +147,8 @@ static int tell_done(struct drain_try *t)
 	int r;
 
 	journal_look(t->d->conf.journal, t->e, &told);
-	r = journal_name_now(t->d->conf.journal, t->e, told.op == J_RENAME ? told.to : told.key, &now);
+	r = journal_name_now(t->d->conf.journal, t->e, told.op == J_RENAME ? told.to : told.key,
+			     &now);
 	if (r && r != -ENOENT)
 		return r;
 	if (r || t->given_up)
@@ -157,9 +162,26 @@ static int tell_done(struct drain_try *t)
 	return 0;
 }
 
+void drain_names(struct drain *d, bool hold)
+{
+	if (d->conf.events.names)
+		d->conf.events.names(d->conf.events.arg, hold);
+}
+
+/* Tells the owner of the objects. */
+static int tell_done(struct drain_try *t)
+{
+	int r;
+
+	drain_names(t->d, true);
+	r = tell_names(t);
+	drain_names(t->d, false);
+	return r;
+}
+
 /*
- * The owner hears of it first: a change that it makes in between still follows e and begins from the right version,
- * and a crash in between makes e happen again instead of unheard.
+ * The owner hears of it first: a change that it makes in between still follows e and begins from
+ * the right version, and a crash in between makes e happen again instead of unheard.
  */
 static int try_done(struct drain_try *t)
 {
@@ -458,12 +480,13 @@ static uint64_t events_seen(struct drain *d)
 }
 
 /*
- * Until something changed since `seen`, or left_ns are over. To look costs time under the journal's lock where much is
- * left, so it is not done for more than a tenth of the time.
+ * Until something changed since `seen`, or left_ns are over. To look costs time under the
+ * journal's lock where much is left, so it is not done for more than a tenth of the time.
  */
 static void await_change(struct drain *d, uint64_t seen, int64_t look_ns, int64_t left_ns)
 {
-	int64_t until = clock_mono(&clock_system) + (left_ns < FLUSH_LOOK_NS ? left_ns : FLUSH_LOOK_NS);
+	int64_t until = clock_mono(&clock_system) +
+			(left_ns < FLUSH_LOOK_NS ? left_ns : FLUSH_LOOK_NS);
 	int64_t rest = look_ns * 10 < left_ns ? look_ns * 10 : left_ns;
 
 	if (rest > NSEC_PER_MSEC)

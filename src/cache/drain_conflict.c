@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Another host was there: the store does not have the version that our write began from. Equal bytes are no
- * conflict; that is also what a put looks like whose answer was lost. Else as `write.conflict` says:
+ * Another host was there: the store does not have the version that our write began from. Equal
+ * bytes are no conflict; that is also what a put looks like whose answer was lost. Else as
+ * `write.conflict` says:
  *
- *	last_writer	ours replaces theirs. Still conditional, on the version that was looked at: nobody is
- *			overwritten unseen
- *	first_writer	theirs stays, ours is given up
- *	keep_both	theirs stays, ours goes beside it as NAME.conflict-HOST-TIME
+ *  last_writer		ours replaces theirs. Still conditional, on the version that was looked at:
+ *			nobody is overwritten unseen
+ *  first_writer	theirs stays, ours is given up
+ *  keep_both		theirs stays, ours goes beside it as NAME.conflict-HOST-TIME
  *
  * What was deleted by another host stands in nobody's way: ours is put as new.
  */
@@ -43,7 +44,8 @@ bool drain_same_bytes(const struct record *a, const struct record *b)
 		return false;
 	if (S_ISLNK(type_of(a)))
 		return a->symlink && b->symlink && strcmp(a->symlink, b->symlink) == 0;
-	return (a->known & b->known & REC_XXH3) && xxh3_known(&a->xxh3) && xxh3_equal(&a->xxh3, &b->xxh3);
+	return (a->known & b->known & REC_XXH3) && xxh3_known(&a->xxh3) &&
+	       xxh3_equal(&a->xxh3, &b->xxh3);
 }
 
 /* NUL-terminated, fit for a name. */
@@ -60,7 +62,10 @@ static void host_name(char *buf, size_t size)
 		snprintf(buf, size, "host");
 }
 
-/* How much of name, a part of a key, stays where suffix comes behind it: never half a character of UTF-8. */
+/*
+ * How much of name, a part of a key, stays where suffix comes behind it: never half a character
+ * of UTF-8.
+ */
 static size_t keep_len(const char *key, const char *name, size_t suffix)
 {
 	size_t len = strlen(name), room = KEY_PART_MAX - suffix, before = (size_t)(name - key);
@@ -160,6 +165,7 @@ int drain_put_conflict(struct drain_try *t, const struct tier_source *src, const
 		record_release(&theirs);
 	}
 	if (drain_is_conflict(r))
-		r = err_set(&t->call.err, -EAGAIN, "put %s: other hosts keep changing it", t->e->key);
+		r = err_set(&t->call.err, -EAGAIN, "put %s: other hosts keep changing it",
+			    t->e->key);
 	return r;
 }

@@ -18,8 +18,9 @@ static void give_up(struct drain_try *t)
 }
 
 /*
- * The version that our metadata was meant for is not there any more. It is put onto the new one only where its
- * bytes are the same: a checksum, a format and a time of change belong to their bytes.
+ * The version that our metadata was meant for is not there any more. It is put onto the new one
+ * only where its bytes are the same: a checksum, a format and a time of change belong to their
+ * bytes.
  */
 static int meta_conflict(struct drain_try *t)
 {
@@ -38,8 +39,8 @@ static int meta_conflict(struct drain_try *t)
 			return r;
 		same = drain_same_bytes(&theirs, &t->e->rec);
 		if (same)
-			r = tier_set_meta(t->d->conf.store, drain_call(t, 0), t->e->key, theirs.etag,
-					  &t->e->rec, t->etag);
+			r = tier_set_meta(t->d->conf.store, drain_call(t, 0), t->e->key,
+					  theirs.etag, &t->e->rec, t->etag);
 		else
 			give_up(t);
 		record_release(&theirs);
@@ -51,8 +52,8 @@ static int meta_conflict(struct drain_try *t)
 
 int drain_meta(struct drain_try *t)
 {
-	int r = tier_set_meta(t->d->conf.store, drain_call(t, 0), t->e->key, base_etag(t->e), &t->e->rec,
-			      t->etag);
+	int r = tier_set_meta(t->d->conf.store, drain_call(t, 0), t->e->key, base_etag(t->e),
+			      &t->e->rec, t->etag);
 
 	return drain_is_conflict(r) ? meta_conflict(t) : r;
 }

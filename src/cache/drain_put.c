@@ -19,7 +19,10 @@ int drain_put_once(struct drain_try *t, const char *key, const struct tier_sourc
 	return tier_put(t->d->conf.store, drain_call(t, src->size), key, src, rec, &pre, t->etag);
 }
 
-/* The bytes that the entry stands for. A longer file is one whose writer went on: what counts is what was flushed. */
+/*
+ * The bytes that the entry stands for. A longer file is one whose writer went on: what counts is
+ * what was flushed.
+ */
 static int open_body(struct drain_try *t, uint64_t id, struct tier_source *ret)
 {
 	const struct drain_conf *conf = &t->d->conf;
@@ -27,13 +30,15 @@ static int open_body(struct drain_try *t, uint64_t id, struct tier_source *ret)
 	struct stat st;
 
 	if (fd < 0)
-		return err_set(&t->call.err, fd == -ENOENT ? -EIO : fd, "put %s: staging file %016llx: %s",
-			       t->e->key, (unsigned long long)id, err_text(NULL, fd));
+		return err_set(&t->call.err, fd == -ENOENT ? -EIO : fd,
+			       "put %s: staging file %016llx: %s", t->e->key,
+			       (unsigned long long)id, err_text(NULL, fd));
 	if (fstat(fd, &st))
 		return -errno;
 	if ((uint64_t)st.st_size < t->e->size)
-		return err_set(&t->call.err, -EIO, "put %s: its staging file has %lld bytes instead of %llu",
-			       t->e->key, (long long)st.st_size, (unsigned long long)t->e->size);
+		return err_set(&t->call.err, -EIO,
+			       "put %s: its staging file has %lld bytes instead of %llu", t->e->key,
+			       (long long)st.st_size, (unsigned long long)t->e->size);
 	*ret = (struct tier_source){.size = t->e->size, .immutable = conf->link_bodies};
 	/* A link to a file that is longer than the object would be another object. */
 	if ((uint64_t)st.st_size != t->e->size)
@@ -42,7 +47,10 @@ static int open_body(struct drain_try *t, uint64_t id, struct tier_source *ret)
 	return 0;
 }
 
-/* The checksum goes with the metadata, so it is computed before; a body that changes meanwhile is refused. */
+/*
+ * The checksum goes with the metadata, so it is computed before; a body that changes meanwhile
+ * is refused.
+ */
 static int hash_body(struct drain_try *t, struct tier_source *src)
 {
 	struct xxh3 h;
@@ -51,7 +59,8 @@ static int hash_body(struct drain_try *t, struct tier_source *src)
 	if (!(t->e->rec.known & REC_XXH3) || !xxh3_known(&t->e->rec.xxh3)) {
 		r = xxh3_of_fd(src->fd, src->size, &h);
 		if (r)
-			return err_set(&t->call.err, r, "put %s: cannot read its staging file", t->e->key);
+			return err_set(&t->call.err, r, "put %s: cannot read its staging file",
+				       t->e->key);
 		journal_hashed(t->d->conf.journal, t->e, &h);
 	}
 	src->xxh3 = t->e->rec.xxh3;
@@ -66,8 +75,8 @@ static int put_source(struct drain_try *t, const struct tier_source *src, const 
 }
 
 /*
- * A writer may take the file away while it is uploaded (journal_rebody) and write to it. What went up is
- * then not known to be what was closed; the copy is.
+ * A writer may take the file away while it is uploaded (journal_rebody) and write to it. What
+ * went up is then not known to be what was closed; the copy is.
  */
 static int put_body(struct drain_try *t)
 {

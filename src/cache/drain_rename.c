@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One object moves in the store: copy, note what follows from it, delete. Each step can be the last one before
- * a crash; begun again, it finds its own copy and goes on, or finds nothing and is done.
+ * One object moves in the store: copy, note what follows from it, delete. Each step can be the
+ * last one before a crash; begun again, it finds its own copy and goes on, or finds nothing and
+ * is done.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +31,9 @@ static int file_write(struct tier_sink *sink, const void *buf, size_t len, uint6
 	return fs_pwrite_full(container_of(sink, struct to_file, sink)->fd, buf, len, (off_t)off);
 }
 
-/* A file without a name; nothing to clean up after a crash that the sweep of staging/ does not. */
+/*
+ * A file without a name; nothing to clean up after a crash that the sweep of staging/ does not.
+ */
 static int temp_file(struct drain_try *t)
 {
 	int dirfd = t->d->conf.staging_dirfd, fd;
@@ -47,8 +50,8 @@ static int temp_file(struct drain_try *t)
 	return fd;
 }
 
-static int copy_through(struct drain_try *t, const char *from, const struct record *src, const char *to,
-			const struct tier_pre *pre)
+static int copy_through(struct drain_try *t, const char *from, const struct record *src,
+			const char *to, const struct tier_pre *pre)
 {
 	CLEANUP_CLOSE int fd = temp_file(t);
 	struct to_file out = {.sink = {.begin = file_begin, .write = file_write}, .fd = fd};
@@ -57,7 +60,8 @@ static int copy_through(struct drain_try *t, const char *from, const struct reco
 
 	record_init(&out.rec);
 	if (r == 0)
-		r = tier_get(store, drain_call(t, src->size), from, 0, UINT64_MAX, src->etag, &out.sink);
+		r = tier_get(store, drain_call(t, src->size), from, 0, UINT64_MAX, src->etag,
+			     &out.sink);
 	if (r == 0) {
 		const struct tier_source body = {
 			.fd = fd, .size = out.rec.size, .xxh3 = out.rec.xxh3};
@@ -68,15 +72,16 @@ static int copy_through(struct drain_try *t, const char *from, const struct reco
 	return r;
 }
 
-static int copy_object(struct drain_try *t, const char *from, const struct record *src, const char *to,
-		       enum tier_cond cond, const char *etag)
+static int copy_object(struct drain_try *t, const char *from, const struct record *src,
+		       const char *to, enum tier_cond cond, const char *etag)
 {
 	const struct tier_pre pre = {.cond = cond, .etag = etag};
 	struct tier *store = t->d->conf.store;
 	int r = -EOPNOTSUPP;
 
 	if (tier_can(store, TIER_CAP_COPY))
-		r = tier_copy(store, drain_call(t, src->size), from, src->etag, to, NULL, &pre, t->etag);
+		r = tier_copy(store, drain_call(t, src->size), from, src->etag, to, NULL, &pre,
+			      t->etag);
 	if (r == -EOPNOTSUPP || r == -EFBIG)
 		r = copy_through(t, from, src, to, &pre);
 	return r;
@@ -121,7 +126,10 @@ static int copy_beside(struct drain_try *t, const struct move *m)
 	return r;
 }
 
-/* Another host's object is at the target. By first_writer both stay where they are: nothing is lost. */
+/*
+ * Another host's object is at the target. By first_writer both stay where they are: nothing is
+ * lost.
+ */
 static int over_theirs(struct drain_try *t, struct move *m, const struct record *theirs)
 {
 	int r = 0;
@@ -141,7 +149,10 @@ static int over_theirs(struct drain_try *t, struct move *m, const struct record 
 	return r;
 }
 
-/* The copy was refused. 0: it is there after all, or given up; a conflict: try again with what m says now. */
+/*
+ * The copy was refused. 0: it is there after all, or given up; a conflict: try again with what m
+ * says now.
+ */
 static int look_again(struct drain_try *t, struct move *m)
 {
 	struct record theirs;
@@ -173,8 +184,10 @@ static void tell_moved(struct drain_try *t, const struct move *m)
 	if (!ev->moved || !t->e->dir)
 		return;
 	/* Where it fails the owner finds another version there. */
+	drain_names(t->d, true);
 	if (journal_name_now(t->d->conf.journal, t->e, m->to, &now) == 0)
 		ev->moved(ev->arg, m->from, now, m->src.etag, t->etag);
+	drain_names(t->d, false);
 }
 
 /* The copy is there: who waits for it learns its version before the source goes. */
@@ -204,7 +217,8 @@ static int finish(struct drain_try *t, struct move *m)
 	if (r)
 		return r;
 	r = tier_del(conf->store, drain_call(t, 0), m->from, false, m->src.etag);
-	if (r == -ESTALE && !t->given_up) { /* the source changed since: the newer one over our copy */
+	if (r == -ESTALE &&
+	    !t->given_up) { /* the source changed since: the newer one over our copy */
 		m->cond = TIER_IF_MATCH;
 		memcpy(m->etag, t->etag, sizeof(m->etag));
 	}

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A directory moves in the store: its prefix is listed page by page, and each page's objects are moved by some
- * jobs at a time. Nothing is noted on the way: after a crash or a failure it begins again and finds less.
+ * A directory moves in the store: its prefix is listed page by page, and each page's objects are
+ * moved by some jobs at a time. Nothing is noted on the way: after a crash or a failure it
+ * begins again and finds less.
  *
- * Helpers are jobs of the same pool, which may have no thread for them; so the job that needs them works too, and
- * waits only for helpers that have begun. One that begins late finds nothing and lets go.
+ * Helpers are jobs of the same pool, which may have no thread for them; so the job that needs
+ * them works too, and waits only for helpers that have begun. One that begins late finds nothing
+ * and lets go.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -38,7 +40,10 @@ static void page_clear(struct page *page)
 	page->n = 0;
 }
 
-/* Names that are no safe path are not shown in the tree, so they are not part of what was renamed. */
+/*
+ * Names that are no safe path are not shown in the tree, so they are not part of what was
+ * renamed.
+ */
 static int page_add(void *arg, const struct tier_entry *entry)
 {
 	struct page *page = arg;
@@ -121,7 +126,7 @@ struct crew {
 	struct page *page;
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
-	size_t next; /* item to take; page->n: none is left */
+	size_t next;	   /* item to take; page->n: none is left */
 	unsigned int busy; /* who is at an item */
 	unsigned int refs;
 	int error; /* the first */

@@ -202,8 +202,7 @@ void jn_kill(struct journal *j, struct ent *e)
 
 static void bury(struct journal *j, struct list *dead)
 {
-	list_for_each_safe(it, dead)
-	{
+	list_for_each_safe(it, dead) {
 		struct ent *e = list_entry(it, struct ent, order);
 
 		if (e->pub.op == J_PUT && e->pub.staging_id && j->conf.staging_dirfd >= 0)
@@ -467,7 +466,8 @@ int journal_rebody(struct journal *j, uint64_t seq, uint64_t new_staging_id)
 
 	pthread_mutex_lock(&j->lock);
 	e = jn_by_seq(j, seq);
-	r = e && e->pub.op == J_PUT && e->pub.staging_id ? jn_rebody(j, e, new_staging_id) : -ENOENT;
+	r = e && e->pub.op == J_PUT && e->pub.staging_id ? jn_rebody(j, e, new_staging_id)
+							 : -ENOENT;
 	jn_unlock(j);
 	return r;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which version a change begins from. An entry behind another one of the same key cannot know yet: it is
- * chained, and gets its base from what the one before leaves behind. Renames in between carry the version
- * to another name, and the entry to look for with it.
+ * Which version a change begins from. An entry behind another one of the same key cannot know
+ * yet: it is chained, and gets its base from what the one before leaves behind. Renames in
+ * between carry the version to another name, and the entry to look for with it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -15,7 +15,10 @@ static bool is_object_change(const struct ent *e)
 	return e->pub.op == J_PUT || e->pub.op == J_META || e->pub.op == J_DELETE;
 }
 
-/* Whether e, found by its place p at key's node (exact) or above it, does something to the object at key. */
+/*
+ * Whether e, found by its place p at key's node (exact) or above it, does something to the
+ * object at key.
+ */
 static bool concerns(const struct jplace *p, bool exact)
 {
 	if (p->ent->pub.op == J_RENAME)
@@ -23,15 +26,17 @@ static bool concerns(const struct jplace *p, bool exact)
 	return exact && is_object_change(p->ent);
 }
 
-/* The first place behind pos, or the last one before it, of an entry that does something to the object at key; NULL. */
+/*
+ * The first place behind pos, or the last one before it, of an entry that does something to the
+ * object at key; NULL.
+ */
 static struct jplace *nearest(struct journal *j, const char *key, uint64_t pos, bool behind)
 {
 	struct jnode *exact = jtree_find(j, key);
 	struct jplace *best = NULL;
 
 	for (struct jnode *n = jtree_deepest(j, key); n; n = n->parent) {
-		list_for_each(it, &n->entries)
-		{
+		list_for_each(it, &n->entries) {
 			struct jplace *p = list_entry(it, struct jplace, link);
 			uint64_t at = p->ent->pos;
 
@@ -93,7 +98,8 @@ int jn_name_now(struct journal *j, const char *key, uint64_t pos, char **ret_nam
 	while ((p = nearest(j, t.key, pos, true))) {
 		if (p->ent->pub.op == J_DELETE || (p->ent->pub.op == J_RENAME && !is_from(p)))
 			return -ENOENT;
-		if (p->ent->pub.op == J_RENAME && !trail_follow(&t, p->ent->pub.key, p->ent->pub.to))
+		if (p->ent->pub.op == J_RENAME &&
+		    !trail_follow(&t, p->ent->pub.key, p->ent->pub.to))
 			return -ENOENT;
 		pos = p->ent->pos;
 	}
@@ -102,8 +108,8 @@ int jn_name_now(struct journal *j, const char *key, uint64_t pos, char **ret_nam
 }
 
 /*
- * Whether a change of key, behind everything, begins from what a live change leaves: renames are followed
- * backwards to the names that the object had. A name that was renamed away begins anew.
+ * Whether a change of key, behind everything, begins from what a live change leaves: renames are
+ * followed backwards to the names that the object had. A name that was renamed away begins anew.
  */
 static bool has_history(struct journal *j, const char *key)
 {
@@ -120,8 +126,8 @@ static bool has_history(struct journal *j, const char *key)
 }
 
 /*
- * A renamed directory brings only what its owner knew, so what is new in it is new. A file's rename
- * may bring a file that an earlier one put there.
+ * A renamed directory brings only what its owner knew, so what is new in it is new. A file's
+ * rename may bring a file that an earlier one put there.
  */
 bool jn_is_brought(struct journal *j, const char *key, uint64_t pos)
 {
@@ -172,7 +178,8 @@ void jn_base_dropped(struct journal *j, struct ent *e)
 
 static bool begins_from(const struct ent *e, const char *etag)
 {
-	return !e->chained && e->pub.base.cond == TIER_IF_MATCH && strcmp(e->pub.base.etag, etag) == 0;
+	return !e->chained && e->pub.base.cond == TIER_IF_MATCH &&
+	       strcmp(e->pub.base.etag, etag) == 0;
 }
 
 struct ent *jn_moved_follower(struct journal *j, const struct ent *rename, const char *to,
@@ -183,7 +190,10 @@ struct ent *jn_moved_follower(struct journal *j, const struct ent *rename, const
 	return f && (f->chained || begins_from(f, from_etag)) ? f : NULL;
 }
 
-/* A rename is done. Where it found nothing, whoever counted on a new file at `to` meets the old one. */
+/*
+ * A rename is done. Where it found nothing, whoever counted on a new file at `to` meets the old
+ * one.
+ */
 static void rename_done(struct journal *j, struct ent *e, const char *etag)
 {
 	struct ent *f = e->pub.dir ? NULL : jn_follower(j, e->pub.to, e->pos);

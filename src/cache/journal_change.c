@@ -2,13 +2,13 @@
 /*
  * One change meets the older ones of its key.
  *
- * A newer change takes over the *place in line* of the older one where it can: so whoever waits for the
- * older one (a publish order, a directory) waits for the newer one now, and nothing has to be counted
- * again. It can where the older one is the last word on its key and the store has not been asked for it yet
- * (`tried`: then it may be there, and can only be followed).
+ * A newer change takes over the *place in line* of the older one where it can: so whoever waits
+ * for the older one (a publish order, a directory) waits for the newer one now, and nothing has
+ * to be counted again. It can where the older one is the last word on its key and the store has
+ * not been asked for it yet (`tried`: then it may be there, and can only be followed).
  *
- * A put that is HELD stands beside the older put: that one was acknowledged by a close and this one was not.
- * It takes over when it is released.
+ * A put that is HELD stands beside the older put: that one was acknowledged by a close and this
+ * one was not. It takes over when it is released.
  */
 #include <assert.h>
 #include <errno.h>
@@ -58,7 +58,10 @@ struct ent *jn_slot(struct journal *j, struct jnode *node, bool marker)
 	}
 	if (!slot || slot->tried || slot->pub.op == J_RENAME || is_marker(slot) != marker)
 		return NULL;
-	/* What is below and older goes first anyway. Marks count more than that: then it is not looked at closely. */
+	/*
+	 * What is below and older goes first anyway. Marks count more than that: then it is not
+	 * looked at closely.
+	 */
 	if (!marker && node->below > (slot->pub.after_siblings ? 0 : slot->waits))
 		return NULL;
 	for (struct jnode *n = node->parent; n; n = n->parent) {
@@ -73,7 +76,9 @@ struct ent *jn_slot(struct journal *j, struct jnode *node, bool marker)
 	return slot;
 }
 
-/* The newest put of node that is held, only of that staging file where id is not 0; NULL: none. */
+/*
+ * The newest put of node that is held, only of that staging file where id is not 0; NULL: none.
+ */
 static struct ent *held_at(const struct jnode *node, uint64_t id)
 {
 	for (struct list *it = node->entries.prev; it != &node->entries; it = it->prev) {
@@ -131,14 +136,16 @@ void jn_take_over(struct journal *j, struct ent *slot, struct ent *e)
 	jn_set_seq(j, slot, seq);
 }
 
-/* The place in line of the last rename of a directory above n: what is older is of another object. */
+/*
+ * The place in line of the last rename of a directory above n: what is older is of another
+ * object.
+ */
 static uint64_t last_rename_above(const struct jnode *n)
 {
 	uint64_t pos = 0;
 
 	while ((n = n->parent)) {
-		list_for_each(it, &n->entries)
-		{
+		list_for_each(it, &n->entries) {
 			const struct ent *e = list_entry(it, struct jplace, link)->ent;
 
 			if (e->pub.op == J_RENAME && e->pos > pos)
@@ -190,7 +197,10 @@ static bool is_watched(const struct ent *e, const struct ent *but)
 	return false;
 }
 
-/* With after_siblings the newer one has to wait for more; a mkdir has less to wait for than a rmdir. */
+/*
+ * With after_siblings the newer one has to wait for more; a mkdir has less to wait for than a
+ * rmdir.
+ */
 static bool keeps_place(const struct ent *slot, const struct ent *e)
 {
 	return !e->pub.after_siblings && !slot->pub.after_siblings && slot->deep == e->deep;
@@ -269,8 +279,7 @@ static struct ent *refresh_held(struct journal *j, struct ent *held, struct ent 
 
 static void absorb_metas(struct journal *j, const struct ent *put)
 {
-	list_for_each_safe(it, &put->place[PLACE_KEY].node->entries)
-	{
+	list_for_each_safe(it, &put->place[PLACE_KEY].node->entries) {
 		struct ent *e = list_entry(it, struct jplace, link)->ent;
 
 		if (e->pub.op == J_META && !e->tried && e->pos > put->pos)
@@ -314,7 +323,8 @@ static struct ent *commit_put(struct journal *j, struct plan *p, bool hold)
 }
 
 /* By its base the store has nothing of what lives from pos on. */
-static bool never_stored(struct journal *j, const char *key, const struct jbase *base, bool chained, uint64_t pos)
+static bool never_stored(struct journal *j, const char *key, const struct jbase *base, bool chained,
+			 uint64_t pos)
 {
 	return !chained && base->cond == TIER_IF_ABSENT && !jn_is_brought(j, key, pos);
 }
@@ -412,7 +422,8 @@ static int make_plan(struct journal *j, const struct jent *change, uint64_t seq,
 	return r;
 }
 
-int jn_append(struct journal *j, const struct jent *change, bool hold, uint64_t seq, uint64_t *ret_seq)
+int jn_append(struct journal *j, const struct jent *change, bool hold, uint64_t seq,
+	      uint64_t *ret_seq)
 {
 	struct plan p = {.node = NULL};
 	struct ent *e;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Records of the journal as bytes: the frame around each, and an entry as the payload of one. Reading
- * takes hostile input (fuzzed): a log that another program damaged must not do more than end early.
+ * Records of the journal as bytes: the frame around each, and an entry as the payload of one.
+ * Reading takes hostile input (fuzzed): a log that another program damaged must not do more than
+ * end early.
  */
 #include <endian.h>
 #include <errno.h>

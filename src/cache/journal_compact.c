@@ -2,12 +2,13 @@
 /*
  * Compaction: a new segment with what lives, while the journal goes on. In order:
  *
- *  1. under the lock, the snapshot is written to new.<n+1>; from here on records go to the old segment and
- *     to a tail in memory
+ *  1. under the lock, the snapshot is written to new.<n+1>; from here on records go to the old
+ *     segment and to a tail in memory
  *  2. fdatasync without the lock: the bulk
- *  3. syncs are held off; the tail so far is written and fdatasync'ed: now the new segment is on the platter as
- *     far as any sync was ever answered
- *  4. under the lock, the rest of the tail is written, new.<n+1> is renamed to log.<n+1>, and records go there
+ *  3. syncs are held off; the tail so far is written and fdatasync'ed: now the new segment is on
+ *     the platter as far as any sync was ever answered
+ *  4. under the lock, the rest of the tail is written, new.<n+1> is renamed to log.<n+1>, and
+ *     records go there
  *  5. fsync of the directory, the old segment is unlinked, syncs go on
  *
  * journal_log.c says what a crash at each of these points leaves.
@@ -62,8 +63,7 @@ static int snapshot(struct journal *j, struct fresh *f)
 	struct jbuf b = {.p = NULL};
 	int r = put_head(j, f, &b);
 
-	list_for_each(it, &j->order)
-	{
+	list_for_each(it, &j->order) {
 		const struct ent *e = list_entry(it, struct ent, order);
 		size_t start = jrec_begin(&b, JREC_ENTRY, e->pub.seq);
 

@@ -2,38 +2,47 @@
 /*
  * The log on disk.
  *
- *	journal/log.<n>	 the segment: the one with the highest n that begins with its own head record
+ *	journal/log.<n>	 the segment: the one with the highest n that begins with its own head
  *	journal/new.<n>	 one that is being written by a compaction; removed at start
  *	journal/bad.<n>	 one that was damaged in the middle: for people, never read again
  *
- * A segment is a head record, a snapshot (one record an entry, in their order) and then one record a
- * change, each appended with one write(2). Memory changes only after its record was written whole, and a
- * call returns only after both. Replay applies the records in order, with the code that made the changes.
+ * A segment is a head record, a snapshot (one record an entry, in their order) and then one record
+ * a change, each appended with one write(2). Memory changes only after its record was written
+ * whole, and a call returns only after both. Replay applies the records in order, with the code
+ * that made the changes.
  *
  * What a crash of the process (kill -9) leaves, at each point
  *
- *	before the write	the change never happened, and nobody was told that it did
- *	within the write	a record cut off at the end: the checksum says so, replay cuts it off. Not told either
- *	after the write		the change, whether it was told or not: the page cache outlives the process
- *	a put's body: the caller wrote staging/<id> before the append, so a record never names what is not there
- *	before an unlink	a staging file that no entry names: its owner sweeps these at start
- *	taking an entry		"take" is on record before the store is asked: later changes follow it, never replace it
- *	store has it, before "done"	the entry is there again and is put again: its precondition fails, the store's
- *				checksum is ours, so it is done
- *	in a rename in the store	"moved" is on record before the source is deleted; the job begins again
- *				and finds less
- *	compaction, before the rename	log.<n> has everything, as appends went there until then; new.<n+1> is removed
- *	after the rename	log.<n+1> has everything: the snapshot, and what was appended since, copied under the lock
- *	before the unlink	both: the higher one counts, the lower one is removed
+ *  before the write	the change never happened, and nobody was told that it did
+ *  within the write	a record cut off at the end: the checksum says so, and replay cuts it off.
+ *			Nobody was told of that change either
+ *  after the write	the change, told or not: the page cache outlives the process
+ *  a put's body	was written to staging/<id> before the append: no record names what is not
+ *			there
+ *  before an unlink	a staging file that no entry names: its owner sweeps these at start
+ *  taking an entry	"take" is on record before the store is asked: later changes follow it, and
+ *			never replace it
+ *  before "done"	the store has it and the entry is there again: it is put again, its
+ *			precondition fails, the store's checksum is ours, so it is done
+ *  a rename's copy	"moved" is on record before the source is deleted; the job begins again and
+ *			finds less
+ *  compaction, before the rename
+ *			log.<n> has everything, as appends went there until then; new.<n+1> is
+ *			removed
+ *  after the rename	log.<n+1> has everything: the snapshot, and what was appended since, which
+ *			was copied under the lock
+ *  before the unlink	both: the higher one counts, the lower one is removed
  *
- * What a loss of power leaves: a prefix of the records that reaches at least to the last journal_sync(). A new
- * segment is on the platter as far as the old one was, under its name, before the old one goes and before a
- * sync is answered again. A failed fdatasync may have lost pages for good: the log is then written anew from
- * memory, and the sync succeeds or fails with that.
+ * What a loss of power leaves: a prefix of the records that reaches at least to the last
+ * journal_sync(). A new segment is on the platter as far as the old one was, under its name,
+ * before the old one goes and before a sync is answered again. A failed fdatasync may have lost
+ * pages for good: the log is then written anew from memory, and the sync succeeds or fails with
+ * that.
  *
- * A write that fails half-way (disk full) is taken back with ftruncate; where that fails too, the log is broken
- * and refuses records until a compaction has made a new one. Space is promised ahead (fallocate), and the last
- * part of it is kept for records that make room: an entry that is done must never fail for want of space.
+ * A write that fails half-way (disk full) is taken back with ftruncate; where that fails too, the
+ * log is broken and refuses records until a compaction has made a new one. Space is promised ahead
+ * (fallocate), and the last part of it is kept for records that make room: an entry that is done
+ * must never fail for want of space.
  */
 #include <assert.h>
 #include <errno.h>
@@ -83,7 +92,8 @@ static int reserve(struct jlog *log, size_t len, bool vital)
 	uint64_t need = log->size + len + (vital ? 0 : RESERVE_KEPT);
 
 	while (log->reserved < need) {
-		if (fallocate(log->fd, FALLOC_FL_KEEP_SIZE, (off_t)log->reserved, RESERVE_STEP) == 0)
+		if (fallocate(log->fd, FALLOC_FL_KEEP_SIZE, (off_t)log->reserved, RESERVE_STEP) ==
+		    0)
 			log->reserved += RESERVE_STEP;
 		else if (errno == ENOSPC || errno == EDQUOT)
 			return vital ? 0 : -errno;

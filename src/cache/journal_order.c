@@ -2,18 +2,19 @@
 /*
  * What may go next.
  *
- * Two entries conflict where one's key (or to) equals or contains the other's, but for mkdir: a marker
- * has nothing to do with what lies below it. An entry waits for every older one that it conflicts with,
- * and one with after_siblings for every older one below its directory. To keep this cheap with many live
- * entries, the two directions are kept apart:
+ * Two entries conflict where one's key (or to) equals or contains the other's, but for mkdir: a
+ * marker has nothing to do with what lies below it. An entry waits for every older one that it
+ * conflicts with, and one with after_siblings for every older one below its directory. To keep
+ * this cheap with many live entries, the two directions are kept apart:
  *
- *	above	an older entry at the same path or at one that contains it: found by walking up, one of
- *		them remembered as `blocker`; when that one goes, the entry looks again
- *	below	older entries strictly below: only counted (`waits`), as there may be many. An entry that
- *		goes walks up once and takes itself off the counts of the younger ones that it meets
+ *  above   an older entry at the same path or at one that contains it: found by walking up, one of
+ *	    them remembered as `blocker`; when that one goes, the entry looks again
+ *  below   older entries strictly below: only counted (`waits`), as there may be many. An entry
+ *  that
+ *	    goes walks up once and takes itself off the counts of the younger ones that it meets
  *
- * Both only ever wait for what is older, so there is always one that can go. What waits for nothing is in one
- * of two heaps: `later` by due time, `ready` by place in line.
+ * Both only ever wait for what is older, so there is always one that can go. What waits for
+ * nothing is in one of two heaps: `later` by due time, `ready` by place in line.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -100,8 +101,7 @@ static void heap_remove(struct journal *j, struct ent *e)
 
 static struct ent *older_at(const struct jnode *n, const struct ent *e, bool deep_only)
 {
-	list_for_each(it, &n->entries)
-	{
+	list_for_each(it, &n->entries) {
 		struct ent *other = list_entry(it, struct jplace, link)->ent;
 
 		if (other->pos >= e->pos)
@@ -172,21 +172,22 @@ static void wait_less(struct journal *j, struct ent *e)
 		jorder_update(j, e);
 }
 
-/* Tells all that stand above n and are younger than e that there is one more (or less) below them. */
+/*
+ * Tells all that stand above n and are younger than e that there is one more (or less) below
+ * them.
+ */
 static void tell_above(struct journal *j, const struct ent *e, struct jnode *n,
 		       void (*tell)(struct journal *j, struct ent *e), int64_t count)
 {
 	while ((n = n->parent)) {
 		n->below = (uint64_t)((int64_t)n->below + count);
-		list_for_each(it, &n->entries)
-		{
+		list_for_each(it, &n->entries) {
 			struct ent *other = list_entry(it, struct jplace, link)->ent;
 
 			if (other->deep && other->pos > e->pos)
 				tell(j, other);
 		}
-		list_for_each(it, &n->watchers)
-		{
+		list_for_each(it, &n->watchers) {
 			struct ent *other = list_entry(it, struct jplace, link)->ent;
 
 			if (other->pos > e->pos)
@@ -206,7 +207,10 @@ static void insert_by_pos(struct list *head, struct jplace *p)
 	list_add_before(at, &p->link);
 }
 
-/* Older places below n. All are, unless e is put into an older place: then its caller saw that none is younger. */
+/*
+ * Older places below n. All are, unless e is put into an older place: then its caller saw that
+ * none is younger.
+ */
 static uint64_t older_below(const struct jnode *n)
 {
 	return n->below;
@@ -336,8 +340,7 @@ static void check_one(struct journal *j, const struct ent *e)
 {
 	uint64_t waits = 0;
 
-	list_for_each(it, &j->order)
-	{
+	list_for_each(it, &j->order) {
 		const struct ent *other = list_entry(it, struct ent, order);
 
 		if (other->pos >= e->pos)
@@ -363,8 +366,7 @@ void jn_check(struct journal *j)
 
 	if (j->entries > CHECK_MAX)
 		return;
-	list_for_each(it, &j->order)
-	{
+	list_for_each(it, &j->order) {
 		const struct ent *e = list_entry(it, struct ent, order);
 
 		assert(n == 0 || e->pos > pos);

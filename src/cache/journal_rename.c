@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A rename meets the older changes: puts, metas and mkdirs that the store was not asked for yet just get
- * the new name. What is left to do in the store is one of
+ * A rename meets the older changes: puts, metas and mkdirs that the store was not asked for yet
+ * just get the new name. What is left to do in the store is one of
  *
  *	nothing	it has nothing under the old name: so a temporary name never reaches it
- *	delete	a file whose new bytes are on their way to the new name: the old name only has to go
+ *	delete	a file whose new bytes are on their way to the new name: the old name only has to
+ *		go
  *	move	copy and delete in the store. What was re-keyed comes after it
  */
 #include <errno.h>
@@ -23,7 +24,7 @@ struct move {
 };
 
 struct plan {
-	struct ent *e;		  /* the rename's own entry */
+	struct ent *e;		 /* the rename's own entry */
 	struct jnode *from, *to; /* references */
 	struct move *moves;
 	size_t n, cap;
@@ -77,9 +78,10 @@ static bool from_store(const struct ent *e)
 }
 
 /*
- * Collects what can be re-keyed at one node, from the youngest on. What is older than a delete or another
- * rename there belongs to an object that had the name before. p->left is raised by what cannot be re-keyed and
- * will be at the old name, or brings something there, once all before the rename is done.
+ * Collects what can be re-keyed at one node, from the youngest on. What is older than a delete
+ * or another rename there belongs to an object that had the name before. p->left is raised by
+ * what cannot be re-keyed and will be at the old name, or brings something there, once all
+ * before the rename is done.
  */
 static int plan_node(struct journal *j, struct plan *p, struct jnode *n, const struct jent *change)
 {
@@ -133,7 +135,9 @@ static enum left file_left(struct journal *j, const struct plan *p, const struct
 	case TIER_IF_MATCH:
 		break;
 	}
-	/* A put that is held may never come: then the store's version has to be at the new name. */
+	/*
+	 * A put that is held may never come: then the store's version has to be at the new name.
+	 */
 	return first->pub.state == J_HELD ? LEFT_MOVE : LEFT_DELETE;
 }
 
@@ -156,8 +160,9 @@ static int make_plan(struct journal *j, const struct jent *change, uint64_t seq,
 	} else {
 		r = plan_node(j, p, p->from, change);
 	}
+	/* A rename that waits may bring something there that the caller does not know of. */
 	if ((p->n == 0 || change->dir) && jn_is_brought(j, change->key, UINT64_MAX))
-		p->left = LEFT_MOVE; /* by a rename that waits: the caller may not know what it brings */
+		p->left = LEFT_MOVE;
 	if (p->n > 0)
 		qsort(p->moves, p->n, sizeof(*p->moves), by_pos);
 	if (!change->dir)
@@ -169,7 +174,10 @@ static int make_plan(struct journal *j, const struct jent *change, uint64_t seq,
 
 /* --- commit --- */
 
-/* Nothing at or around the new name is younger than what comes there: it may keep its place in line. */
+/*
+ * Nothing at or around the new name is younger than what comes there: it may keep its place in
+ * line.
+ */
 static bool quiet(const struct plan *p)
 {
 	uint64_t oldest = p->moves[0].e->pos;
@@ -177,8 +185,7 @@ static bool quiet(const struct plan *p)
 	if (p->to->below > 0 || !list_empty(&p->to->entries))
 		return false;
 	for (const struct jnode *n = p->to->parent; n; n = n->parent) {
-		list_for_each(it, &n->entries)
-		{
+		list_for_each(it, &n->entries) {
 			const struct ent *e = list_entry(it, struct jplace, link)->ent;
 
 			if (e->deep && e->pos > oldest)
@@ -278,7 +285,10 @@ static void commit_delete(struct journal *j, struct plan *p)
 	jn_set_state(j, e, J_QUEUED);
 }
 
-/* An empty directory at the new name goes. The store may have its marker, so ours is not a new one there. */
+/*
+ * An empty directory at the new name goes. The store may have its marker, so ours is not a new
+ * one there.
+ */
 static void replace_marker(struct journal *j, struct plan *p, const struct jent *change)
 {
 	struct ent *marker = jn_slot(j, p->to, true);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The log read back at start: the newest segment whose head is whole, record by record. What a crash left
- * behind is put in order on the way; damage in the middle ends the log there, is reported, and the
- * damaged file is kept for people.
+ * The log read back at start: the newest segment whose head is whole, record by record. What a
+ * crash left behind is put in order on the way; damage in the middle ends the log there, is
+ * reported, and the damaged file is kept for people.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -150,9 +150,11 @@ int jreplay_apply(struct journal *j, const struct jrec *rec)
 	}
 	if (rec->seq >= j->next_seq && rec->seq < UINT64_MAX)
 		j->next_seq = rec->seq + 1;
-	/* What died meanwhile leaves its file to the sweep: a later record may name the same one. */
-	list_for_each_safe(it, &j->dead)
-	{
+	/*
+	 * What died meanwhile leaves its file to the sweep: a later record may name the same
+	 * one.
+	 */
+	list_for_each_safe(it, &j->dead) {
 		struct ent *e = list_entry(it, struct ent, order);
 
 		list_del(&e->order);
@@ -203,7 +205,10 @@ static int read_head(const struct image *im, uint64_t number, size_t *off, struc
 	return jcur_u64(&c) == number && !c.bad ? 0 : -ENODATA;
 }
 
-/* Applies all records; *ret_end is where the last whole one ended. 1: the log ends there and should not. */
+/*
+ * Applies all records; *ret_end is where the last whole one ended. 1: the log ends there and
+ * should not.
+ */
 static int apply_all(struct journal *j, const struct image *im, size_t off, size_t *ret_end)
 {
 	struct jrec rec;
@@ -222,8 +227,11 @@ static int apply_all(struct journal *j, const struct image *im, size_t off, size
 	}
 }
 
-/* *ret_bad: damaged in the middle. -ENODATA: it has no head. -EPROTO: another version wrote it. */
-static int segment_replay(struct journal *j, uint64_t number, struct journal_report *report, bool *ret_bad)
+/*
+ * *ret_bad: damaged in the middle. -ENODATA: it has no head. -EPROTO: another version wrote it.
+ */
+static int segment_replay(struct journal *j, uint64_t number, struct journal_report *report,
+			  bool *ret_bad)
 {
 	__attribute__((cleanup(image_release))) struct image im = {.len = 0};
 	CLEANUP_CLOSE int fd = -1;
@@ -333,17 +341,21 @@ static void keep_bad(struct journal *j, uint64_t number, struct err *err)
 	jlog_name("log", number, from);
 	jlog_name("bad", number, to);
 	if (linkat(j->log.dirfd, from, j->log.dirfd, to, 0) && errno != EEXIST)
-		err_set(err, -EBADMSG, "journal: %s is damaged; what could be read of it is used", from);
+		err_set(err, -EBADMSG, "journal: %s is damaged; what could be read of it is used",
+			from);
 	else
-		err_set(err, -EBADMSG, "journal: %s is damaged; what could be read of it is used, and it is kept as %s",
+		err_set(err, -EBADMSG,
+			"journal: %s is damaged; what could be read is used, and it is kept as %s",
 			from, to);
 }
 
-/* A put whose bytes are not there any more: only a loss of power does that, to what nobody synced. */
+/*
+ * A put whose bytes are not there any more: only a loss of power does that, to what nobody
+ * synced.
+ */
 static void drop_lost(struct journal *j, struct journal_report *report)
 {
-	list_for_each_safe(it, &j->order)
-	{
+	list_for_each_safe(it, &j->order) {
 		struct ent *e = list_entry(it, struct ent, order);
 		char name[LOCAL_ID_LEN + 1];
 		struct stat st;
@@ -363,8 +375,8 @@ static void drop_lost(struct journal *j, struct journal_report *report)
 	}
 }
 
-static int replay_newest(struct journal *j, const struct numbers *list, struct journal_report *report,
-			 struct err *err, bool *ret_bad)
+static int replay_newest(struct journal *j, const struct numbers *list,
+			 struct journal_report *report, struct err *err, bool *ret_bad)
 {
 	char name[JLOG_NAME_MAX];
 	int r = -ENODATA;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The steps of one entry's life after its append, each with its record: written first, then done in
- * memory. Replay comes through here too, without the writing.
+ * The steps of one entry's life after its append, each with its record: written first, then done
+ * in memory. Replay comes through here too, without the writing.
  */
 #include <errno.h>
 #include <string.h>
@@ -55,7 +55,8 @@ int jn_log_release(struct journal *j, const struct ent *e, const struct record *
 }
 
 /* A record of a few bytes. These make room, so they may use the room that is kept for them. */
-static int log_small(struct journal *j, enum jrec_type type, uint64_t seq, const void *payload, size_t len)
+static int log_small(struct journal *j, enum jrec_type type, uint64_t seq, const void *payload,
+		     size_t len)
 {
 	struct jbuf *b = &j->log.buf;
 	size_t start;
@@ -127,10 +128,11 @@ int jn_done(struct journal *j, struct ent *e, const char *etag)
 }
 
 /*
- * A file's rename remembers what it moved: begun again, it may find nothing to move, and those who begin from
- * the version that it had before still have to learn the new one.
+ * A file's rename remembers what it moved: begun again, it may find nothing to move, and those
+ * who begin from the version that it had before still have to learn the new one.
  */
-int jn_moved(struct journal *j, struct ent *e, const char *to, const char *from_etag, const char *etag)
+int jn_moved(struct journal *j, struct ent *e, const char *to, const char *from_etag,
+	     const char *etag)
 {
 	struct ent *f = jn_moved_follower(j, e, to, from_etag);
 	struct jbuf payload = {.p = NULL};

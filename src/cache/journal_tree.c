@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The tree of paths that the journal's entries lie on: a hash table of (parent, name), so that finding a
- * key costs one probe a part, and its ancestors are a walk up.
+ * The tree of paths that the journal's entries lie on: a hash table of (parent, name), so that
+ * finding a key costs one probe a part, and its ancestors are a walk up.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -74,7 +74,8 @@ static struct jnode *node_new(const char *name, size_t len)
 }
 
 /* The new child holds a reference to its parent. */
-static struct jnode *child_new(struct journal *j, struct jnode *parent, const char *name, size_t len)
+static struct jnode *child_new(struct journal *j, struct jnode *parent, const char *name,
+			       size_t len)
 {
 	struct jnode *n = node_new(name, len);
 	struct jnode **slot;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The journal's log reader. An input is either a log as it would be on disk, or (first byte odd) a row of
- * payloads that get whole frames here, as no mutation finds a checksum. Whatever was read must then be
- * possible to drain to the end.
+ * The journal's log reader. An input is either a log as it would be on disk, or (first byte odd)
+ * a row of payloads that get whole frames here, as no mutation finds a checksum. Whatever was
+ * read must then be possible to drain to the end.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -59,8 +59,7 @@ static void drain(struct journal *j)
 	struct jent *e;
 	int64_t wake;
 
-	list_for_each_safe(it, &j->order)
-	{
+	list_for_each_safe(it, &j->order) {
 		struct ent *held = list_entry(it, struct ent, order);
 
 		if (held->pub.state == J_HELD && jn_drop(j, held, false))

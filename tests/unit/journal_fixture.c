@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
 #include <cmocka.h>
 #include <dirent.h>
 #include <errno.h>
@@ -144,8 +145,8 @@ static void file_record(struct record *rec, mode_t mode)
 	rec->known = REC_MODE;
 }
 
-uint64_t jf_put_id(struct journal_fixture *f, const char *key, uint64_t id, uint64_t size, struct jbase base,
-		   bool hold)
+uint64_t jf_put_id(struct journal_fixture *f, const char *key, uint64_t id, uint64_t size,
+		   struct jbase base, bool hold)
 {
 	struct jent e = {.op = J_PUT, .staging_id = id, .size = size, .base = base};
 
@@ -153,7 +154,8 @@ uint64_t jf_put_id(struct journal_fixture *f, const char *key, uint64_t id, uint
 	return append(f, &e, key, hold);
 }
 
-uint64_t jf_put(struct journal_fixture *f, const char *key, const char *text, struct jbase base, bool hold)
+uint64_t jf_put(struct journal_fixture *f, const char *key, const char *text, struct jbase base,
+		bool hold)
 {
 	return jf_put_id(f, key, jf_stage(f, text), strlen(text), base, hold);
 }
@@ -186,7 +188,8 @@ uint64_t jf_meta(struct journal_fixture *f, const char *key, mode_t mode, struct
 	return append(f, &e, key, false);
 }
 
-uint64_t jf_rename(struct journal_fixture *f, const char *from, const char *to, bool dir, bool in_store)
+uint64_t jf_rename(struct journal_fixture *f, const char *from, const char *to, bool dir,
+		   bool in_store)
 {
 	struct jent e = {.op = J_RENAME,
 			 .to = (char *)to,
@@ -209,9 +212,9 @@ struct jent *jf_take(struct journal_fixture *f)
 
 static const char *op_name(enum jop op)
 {
-	static const char *const names[] = {[J_PUT] = "put",	   [J_META] = "meta",
-					    [J_DELETE] = "delete", [J_RENAME] = "rename",
-					    [J_MKDIR] = "mkdir",   [J_RMDIR] = "rmdir"};
+	static const char *const names[] = {
+		[J_PUT] = "put",       [J_META] = "meta",   [J_DELETE] = "delete",
+		[J_RENAME] = "rename", [J_MKDIR] = "mkdir", [J_RMDIR] = "rmdir"};
 
 	return names[op];
 }
@@ -228,8 +231,9 @@ static int dump_entry(void *arg, const struct jent *e)
 
 	fprintf(d->out, "%llu %s %s%s%s %d %llx %llu %d:%s %o %s%s%s\n", (unsigned long long)e->seq,
 		op_name(e->op), e->key, e->to ? " -> " : "", e->to ? e->to : "", state,
-		(unsigned long long)e->staging_id, (unsigned long long)e->size, e->base.cond, e->base.etag,
-		e->rec.mode, e->dir ? "d" : "", e->after_siblings ? "a" : "", e->store_has_from ? "s" : "");
+		(unsigned long long)e->staging_id, (unsigned long long)e->size, e->base.cond,
+		e->base.etag, e->rec.mode, e->dir ? "d" : "", e->after_siblings ? "a" : "",
+		e->store_has_from ? "s" : "");
 	return 0;
 }
 
@@ -289,4 +293,48 @@ void jf_text(char *out, size_t size, const char *fmt, ...)
 	len = vsnprintf(out, size, fmt, ap);
 	va_end(ap);
 	assert_true(len >= 0 && (size_t)len < size);
+}
+
+int jf_setup_open(void **state)
+{
+	struct journal_fixture *f = malloc(sizeof(*f));
+
+	assert_non_null(f);
+	jf_setup(f);
+	jf_open(f);
+	*state = f;
+	return 0;
+}
+
+int jf_teardown_free(void **state)
+{
+	jf_teardown(*state);
+	free(*state);
+	return 0;
+}
+
+struct jent jf_found(struct journal_fixture *f, const char *key)
+{
+	struct jent e;
+
+	assert_int_equal(journal_find(f->j, key, &e), 0);
+	return e;
+}
+
+void jf_expect_base(struct journal_fixture *f, const char *key, enum tier_cond cond,
+		    const char *etag)
+{
+	struct jent e = jf_found(f, key);
+
+	assert_int_equal(e.base.cond, cond);
+	assert_string_equal(e.base.etag, etag);
+	jent_release(&e);
+}
+
+void jf_finish_next(struct journal_fixture *f, const char *etag)
+{
+	struct jent *e = jf_take(f);
+
+	assert_non_null(e);
+	assert_int_equal(journal_done(f->j, e, etag, false), 0);
 }

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The journal by hand: how changes meet, what stays through a restart, and what a damaged log leaves. */
+/*
+ * The journal by hand: how changes meet, what stays through a restart, and what a damaged log
+ * leaves.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,53 +17,9 @@
 #include <unistd.h>
 
 #include "journal_fixture.h"
-#include "util/fsutil.h"
 
 #define MATCH(etag) jf_match(etag)
 #define ABSENT jf_absent()
-
-static int setup(void **state)
-{
-	struct journal_fixture *f = malloc(sizeof(*f));
-
-	assert_non_null(f);
-	jf_setup(f);
-	jf_open(f);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	jf_teardown(*state);
-	free(*state);
-	return 0;
-}
-
-static struct jent found(struct journal_fixture *f, const char *key)
-{
-	struct jent e;
-
-	assert_int_equal(journal_find(f->j, key, &e), 0);
-	return e;
-}
-
-static void expect_base(struct journal_fixture *f, const char *key, enum tier_cond cond, const char *etag)
-{
-	struct jent e = found(f, key);
-
-	assert_int_equal(e.base.cond, cond);
-	assert_string_equal(e.base.etag, etag);
-	jent_release(&e);
-}
-
-static void take_and_finish(struct journal_fixture *f, const char *etag)
-{
-	struct jent *e = jf_take(f);
-
-	assert_non_null(e);
-	assert_int_equal(journal_done(f->j, e, etag, false), 0);
-}
 
 /* --- how changes meet --- */
 
@@ -73,7 +33,7 @@ static void test_newer_put_takes_place_and_base(void **state)
 	put = jf_put(f, "a", "two", MATCH("e9"), false);
 	assert_true(put > other && other > old);
 	jf_assert_line(f, "put:a put:b");
-	expect_base(f, "a", TIER_IF_MATCH, "e1");
+	jf_expect_base(f, "a", TIER_IF_MATCH, "e1");
 	assert_false(jf_staged(f, 1));
 	assert_true(jf_staged(f, 3));
 	assert_int_equal(journal_release(f->j, old, NULL), -ENOENT);
@@ -102,7 +62,7 @@ static void test_release_replaces_the_older_put(void **state)
 	held = jf_put(f, "a", "two", MATCH("e1"), true);
 	assert_int_equal(journal_release(f->j, held, NULL), 0);
 	jf_assert_line(f, "put:a");
-	expect_base(f, "a", TIER_IF_MATCH, "e1");
+	jf_expect_base(f, "a", TIER_IF_MATCH, "e1");
 	assert_false(jf_staged(f, 1));
 	assert_true(jf_staged(f, 2));
 }
@@ -118,7 +78,7 @@ static void test_next_flush_of_a_writer_is_the_same_entry(void **state)
 	second = jf_put_id(f, "a", id, 5, ABSENT, true);
 	assert_int_equal(first, second);
 	jf_assert_line(f, "*put:a put:b");
-	e = found(f, "a");
+	e = jf_found(f, "a");
 	assert_int_equal(e.size, 5);
 	jent_release(&e);
 	assert_true(jf_staged(f, id));
@@ -132,7 +92,7 @@ static void test_put_without_hold_ends_the_hold(void **state)
 	jf_put_id(f, "a", id, 3, MATCH("e1"), true);
 	jf_put(f, "a", "second name", MATCH("e9"), false);
 	jf_assert_line(f, "put:a");
-	expect_base(f, "a", TIER_IF_MATCH, "e1");
+	jf_expect_base(f, "a", TIER_IF_MATCH, "e1");
 	assert_true(jf_staged(f, id)); /* the writer goes on with it */
 }
 
@@ -153,7 +113,7 @@ static void test_delete_of_a_stored_object_keeps_its_base(void **state)
 	jf_put(f, "a", "x", MATCH("e1"), false);
 	jf_change(f, J_DELETE, "a", ABSENT);
 	jf_assert_line(f, "delete:a");
-	expect_base(f, "a", TIER_IF_MATCH, "e1");
+	jf_expect_base(f, "a", TIER_IF_MATCH, "e1");
 	assert_false(jf_staged(f, 1));
 }
 
@@ -164,7 +124,7 @@ static void test_put_after_delete_begins_from_the_deleted_version(void **state)
 	jf_change(f, J_DELETE, "a", MATCH("e1"));
 	jf_put(f, "a", "x", ABSENT, false);
 	jf_assert_line(f, "put:a");
-	expect_base(f, "a", TIER_IF_MATCH, "e1");
+	jf_expect_base(f, "a", TIER_IF_MATCH, "e1");
 }
 
 static void test_tried_put_is_followed(void **state)
@@ -179,9 +139,9 @@ static void test_tried_put_is_followed(void **state)
 	jf_assert_line(f, "put:a put:a");
 	assert_null(jf_take(f));
 	journal_retry(f->j, e, -EIO, 0);
-	take_and_finish(f, "e7");
+	jf_finish_next(f, "e7");
 	jf_assert_line(f, "put:a");
-	expect_base(f, "a", TIER_IF_MATCH, "e7");
+	jf_expect_base(f, "a", TIER_IF_MATCH, "e7");
 }
 
 static void test_given_up_leaves_the_base(void **state)
@@ -193,7 +153,7 @@ static void test_given_up_leaves_the_base(void **state)
 	e = jf_take(f);
 	jf_put(f, "a", "two", MATCH("e1"), false);
 	assert_int_equal(journal_done(f->j, e, NULL, false), 0);
-	expect_base(f, "a", TIER_IF_MATCH, "e1");
+	jf_expect_base(f, "a", TIER_IF_MATCH, "e1");
 }
 
 static void test_put_behind_a_delete_under_way_is_new(void **state)
@@ -205,7 +165,7 @@ static void test_put_behind_a_delete_under_way_is_new(void **state)
 	e = jf_take(f);
 	jf_put(f, "a", "x", MATCH("e1"), false);
 	assert_int_equal(journal_done(f->j, e, "", false), 0);
-	expect_base(f, "a", TIER_IF_ABSENT, "");
+	jf_expect_base(f, "a", TIER_IF_ABSENT, "");
 }
 
 static void test_meta_merges_into_the_put(void **state)
@@ -216,7 +176,7 @@ static void test_meta_merges_into_the_put(void **state)
 
 	assert_int_equal(jf_meta(f, "a", S_IFREG | 0600, ABSENT), put);
 	jf_assert_line(f, "put:a");
-	e = found(f, "a");
+	e = jf_found(f, "a");
 	assert_int_equal(e.rec.mode, S_IFREG | 0600);
 	assert_int_equal(e.size, 3);
 	jent_release(&e);
@@ -232,7 +192,7 @@ static void test_meta_is_absorbed_by_the_put_that_was_held(void **state)
 	jf_assert_line(f, "*put:a meta:a");
 	assert_int_equal(journal_release(f->j, held, NULL), 0);
 	jf_assert_line(f, "put:a");
-	e = found(f, "a");
+	e = jf_found(f, "a");
 	assert_int_equal(e.rec.mode, S_IFREG | 0600);
 	jent_release(&e);
 }
@@ -247,164 +207,6 @@ static void test_directory_made_and_removed_leaves_nothing(void **state)
 	jf_change(f, J_MKDIR, "d", (struct jbase){.cond = TIER_ANY}); /* its attributes changed */
 	jf_change(f, J_RMDIR, "d", ABSENT);
 	jf_assert_line(f, "rmdir:d");
-}
-
-/* --- renames --- */
-
-static void test_temporary_name_never_reaches_the_store(void **state)
-{
-	struct journal_fixture *f = *state;
-	uint64_t put = jf_put(f, "a.tmp", "x", ABSENT, false);
-	struct jent e;
-
-	jf_rename(f, "a.tmp", "a", false, false);
-	jf_assert_line(f, "put:a");
-	e = found(f, "a");
-	assert_int_equal(e.seq, put);
-	assert_int_equal(e.base.cond, TIER_IF_ABSENT);
-	jent_release(&e);
-}
-
-static void test_rename_over_a_file_begins_from_that_file(void **state)
-{
-	struct journal_fixture *f = *state;
-	struct jent change = {.op = J_RENAME, .key = (char *)"a.tmp", .to = (char *)"a", .base = MATCH("e1")};
-	uint64_t seq;
-
-	record_init(&change.rec);
-	jf_put(f, "a.tmp", "x", ABSENT, false);
-	assert_int_equal(journal_append(f->j, &change, false, &seq), 0);
-	jf_assert_line(f, "put:a");
-	expect_base(f, "a", TIER_IF_MATCH, "e1");
-}
-
-static void test_rename_over_a_dirty_file_drops_it(void **state)
-{
-	struct journal_fixture *f = *state;
-
-	jf_put(f, "a", "old", MATCH("e1"), false);
-	jf_put(f, "a.tmp", "new", ABSENT, false);
-	jf_rename(f, "a.tmp", "a", false, false);
-	jf_assert_line(f, "put:a");
-	expect_base(f, "a", TIER_IF_MATCH, "e1");
-	assert_false(jf_staged(f, 1));
-	assert_true(jf_staged(f, 2));
-}
-
-static void test_rename_of_a_held_file_keeps_the_hold(void **state)
-{
-	struct journal_fixture *f = *state;
-	uint64_t held = jf_put(f, "log", "x", ABSENT, true);
-
-	jf_rename(f, "log", "log.1", false, false);
-	jf_assert_line(f, "*put:log.1");
-	assert_int_equal(journal_release(f->j, held, NULL), 0);
-	jf_assert_line(f, "put:log.1");
-}
-
-static void test_rename_of_a_changed_file_deletes_the_old_name(void **state)
-{
-	struct journal_fixture *f = *state;
-
-	jf_put(f, "a", "x", MATCH("e1"), false);
-	jf_rename(f, "a", "b", false, true);
-	jf_assert_line(f, "put:b delete:a");
-	expect_base(f, "b", TIER_IF_ABSENT, "");
-	expect_base(f, "a", TIER_IF_MATCH, "e1");
-}
-
-static void test_rename_behind_an_upload_moves_in_the_store(void **state)
-{
-	struct journal_fixture *f = *state;
-	struct jent *e;
-
-	jf_put(f, "a", "x", ABSENT, false);
-	e = jf_take(f);
-	jf_rename(f, "a", "b", false, false);
-	jf_assert_line(f, "put:a rename:a>b");
-	assert_null(jf_take(f));
-	assert_int_equal(journal_done(f->j, e, "e1", false), 0);
-	take_and_finish(f, "e2");
-	jf_assert_line(f, "");
-}
-
-static void test_write_behind_a_moving_file_begins_from_the_copy(void **state)
-{
-	struct journal_fixture *f = *state;
-	struct jent *e;
-
-	jf_rename(f, "a", "b", false, true);
-	jf_put(f, "b", "x", MATCH("e1"), false);
-	e = jf_take(f);
-	assert_int_equal(e->op, J_RENAME);
-	assert_int_equal(journal_moved(f->j, e, "b", "e1", "e2"), 0);
-	expect_base(f, "b", TIER_IF_MATCH, "e2");
-	assert_int_equal(journal_done(f->j, e, "e2", false), 0);
-	expect_base(f, "b", TIER_IF_MATCH, "e2");
-}
-
-static void test_directory_rename_takes_its_tree_along(void **state)
-{
-	struct journal_fixture *f = *state;
-
-	jf_change(f, J_MKDIR, "d", ABSENT);
-	jf_put(f, "d/x", "1", ABSENT, false);
-	jf_put(f, "dx", "2", ABSENT, false);
-	jf_put(f, "d/s/y", "3", ABSENT, false);
-	jf_rename(f, "d", "e", true, false);
-	jf_assert_line(f, "mkdir:e put:e/x put:dx put:e/s/y");
-}
-
-static void test_directory_rename_in_the_store_comes_first(void **state)
-{
-	struct journal_fixture *f = *state;
-	struct jent *e;
-
-	jf_put(f, "d/x", "1", MATCH("e1"), false);
-	jf_change(f, J_DELETE, "d/gone", MATCH("e3"));
-	jf_rename(f, "d", "e", true, true);
-	jf_assert_line(f, "delete:d/gone rename:d>e put:e/x");
-	take_and_finish(f, "");
-	e = jf_take(f);
-	assert_int_equal(e->op, J_RENAME);
-	assert_null(jf_take(f));
-	assert_int_equal(journal_moved(f->j, e, "e/x", "e1", "e2"), 0);
-	assert_int_equal(journal_done(f->j, e, "", false), 0);
-	expect_base(f, "e/x", TIER_IF_MATCH, "e2");
-}
-
-static void test_origin_follows_renames_backwards(void **state)
-{
-	struct journal_fixture *f = *state;
-	char *key = NULL;
-
-	assert_int_equal(journal_origin(f->j, "c/x", &key), 0);
-	jf_rename(f, "a", "b", true, true);
-	jf_rename(f, "b/s", "c", true, true);
-	assert_int_equal(journal_origin(f->j, "c/x", &key), 1);
-	assert_string_equal(key, "a/s/x");
-	free(key);
-	assert_int_equal(journal_origin(f->j, "a/s/x", &key), -ENOENT);
-	assert_int_equal(journal_origin(f->j, "b/s/x", &key), -ENOENT);
-	assert_int_equal(journal_origin(f->j, "bx", &key), 0);
-}
-
-static void test_name_now_follows_renames_and_knows_what_is_gone(void **state)
-{
-	struct journal_fixture *f = *state;
-	struct jent *a, *b;
-	char *now = NULL;
-
-	jf_put(f, "d/a", "1", ABSENT, false);
-	jf_put(f, "d/b", "1", ABSENT, false);
-	a = jf_take(f);
-	b = jf_take(f);
-	jf_rename(f, "d", "e", true, true);
-	jf_rename(f, "x", "e/b", false, true);
-	assert_int_equal(journal_name_now(f->j, a, "d/a", &now), 0);
-	assert_string_equal(now, "e/a");
-	free(now);
-	assert_int_equal(journal_name_now(f->j, b, "d/b", &now), -ENOENT);
 }
 
 /* --- order and time --- */
@@ -467,7 +269,7 @@ static void test_pending_knows_replaced_changes(void **state)
 	assert_false(journal_pending(f->j, "e", upto));
 	jf_put(f, "d/x", "2", ABSENT, false);
 	assert_true(journal_pending(f->j, "d/x", upto));
-	take_and_finish(f, "e1");
+	jf_finish_next(f, "e1");
 	assert_false(journal_pending(f->j, "", UINT64_MAX));
 	jf_put(f, "d/h", "1", ABSENT, true);
 	assert_false(journal_pending(f->j, "", UINT64_MAX));
@@ -501,7 +303,7 @@ static void test_rebody_moves_the_bytes(void **state)
 	assert_int_equal(journal_rebody(f->j, put + 9, copy), -ENOENT);
 	jf_reopen(f);
 	assert_int_equal(f->report.lost_bodies, 0);
-	take_and_finish(f, "e");
+	jf_finish_next(f, "e");
 	assert_true(jf_staged(f, 1)); /* the writer's */
 	assert_false(jf_staged(f, copy));
 }
@@ -556,8 +358,8 @@ static void test_everything_is_there_after_a_restart(void **state)
 	free(before);
 	/* What was tried before is followed still. */
 	jf_put(f, "a", "three", ABSENT, false);
-	take_and_finish(f, "e1");
-	expect_base(f, "a", TIER_IF_MATCH, "e1");
+	jf_finish_next(f, "e1");
+	jf_expect_base(f, "a", TIER_IF_MATCH, "e1");
 }
 
 static void test_lost_bodies_were_never_there(void **state)
@@ -613,7 +415,7 @@ static void test_long_log_is_compacted(void **state)
 
 int main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, jf_setup_open, jf_teardown_free)
 	const struct CMUnitTest tests[] = {
 		TEST(test_newer_put_takes_place_and_base),
 		TEST(test_held_put_stands_beside),
@@ -629,17 +431,6 @@ int main(void)
 		TEST(test_meta_merges_into_the_put),
 		TEST(test_meta_is_absorbed_by_the_put_that_was_held),
 		TEST(test_directory_made_and_removed_leaves_nothing),
-		TEST(test_temporary_name_never_reaches_the_store),
-		TEST(test_rename_over_a_file_begins_from_that_file),
-		TEST(test_rename_over_a_dirty_file_drops_it),
-		TEST(test_rename_of_a_held_file_keeps_the_hold),
-		TEST(test_rename_of_a_changed_file_deletes_the_old_name),
-		TEST(test_rename_behind_an_upload_moves_in_the_store),
-		TEST(test_write_behind_a_moving_file_begins_from_the_copy),
-		TEST(test_directory_rename_takes_its_tree_along),
-		TEST(test_directory_rename_in_the_store_comes_first),
-		TEST(test_origin_follows_renames_backwards),
-		TEST(test_name_now_follows_renames_and_knows_what_is_gone),
 		TEST(test_upload_delay_and_hurry),
 		TEST(test_mark_waits_for_its_siblings),
 		TEST(test_pending_knows_replaced_changes),

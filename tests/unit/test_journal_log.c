@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The log under attack: a process that is killed at any moment, a file that is cut anywhere, bits that flip, a
- * disk that is full.
+ * The log under attack: a process that is killed at any moment, a file that is cut anywhere,
+ * bits that flip, a disk that is full.
  */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -81,7 +82,10 @@ static void script_held(struct script *s, const char *key)
 	jent_release(&e);
 }
 
-/* The same calls for the same seed: what happens depends on nothing else. One record, or none, a step. */
+/*
+ * The same calls for the same seed: what happens depends on nothing else. One record, or none, a
+ * step.
+ */
 static void script_step(struct script *s)
 {
 	char key[64], to[64];
@@ -132,7 +136,8 @@ static void child_main(struct journal_fixture *f, uint64_t seed, int ack_fd)
 }
 
 /* Lets the child do about n steps and kills it. Returns the number that it said were done. */
-static unsigned int run_and_kill(struct journal_fixture *f, uint64_t seed, unsigned int n, unsigned int us)
+static unsigned int run_and_kill(struct journal_fixture *f, uint64_t seed, unsigned int n,
+				 unsigned int us)
 {
 	unsigned int acks = 0;
 	int fds[2], status;
@@ -175,7 +180,8 @@ static void one_round(uint64_t seed, struct hits *hits)
 	jf_setup(&f);
 	jf_setup(&oracle);
 	f.conf.segment_size = 4096;
-	acks = run_and_kill(&f, seed, 1 + (unsigned int)(jf_random(&rng) % 300), (unsigned int)(jf_random(&rng) % 400));
+	acks = run_and_kill(&f, seed, 1 + (unsigned int)(jf_random(&rng) % 300),
+			    (unsigned int)(jf_random(&rng) % 400));
 	jf_open(&f);
 	assert_int_equal(f.report.lost_bodies, 0);
 	assert_string_equal(f.err.text, "");
@@ -192,7 +198,8 @@ static void one_round(uint64_t seed, struct hits *hits)
 		hits->ahead++;
 	}
 	if (strcmp(got, expected) != 0)
-		fail_msg("seed %llu, %u steps:\n%s\ninstead of\n%s", (unsigned long long)seed, acks, got, expected);
+		fail_msg("seed %llu, %u steps:\n%s\ninstead of\n%s", (unsigned long long)seed, acks,
+			 got, expected);
 	hits->acks += acks;
 	hits->torn += (unsigned int)f.report.torn;
 	hits->compacted += faccessat(f.journal_fd, "log.1", F_OK, 0) != 0;
@@ -212,8 +219,8 @@ static void test_killed_at_any_moment(void **state)
 	print_message("seed %llu\n", (unsigned long long)seed);
 	for (int i = 0; i < ROUNDS; i++)
 		one_round(seed + (uint64_t)i, &hits);
-	print_message("%u steps told, %u rounds one ahead, %u torn, %u compacted\n", hits.acks, hits.ahead,
-		      hits.torn, hits.compacted);
+	print_message("%u steps told, %u rounds one ahead, %u torn, %u compacted\n", hits.acks,
+		      hits.ahead, hits.torn, hits.compacted);
 	assert_true(hits.acks > ROUNDS);
 	assert_true(hits.compacted > 0);
 }
@@ -257,7 +264,10 @@ static void log_write(struct journal_fixture *f, const char *buf, size_t len)
 
 #define CHANGES 12
 
-/* Changes that each add one entry; lens[i] is the log's length when i of them are there, lines[i] the state. */
+/*
+ * Changes that each add one entry; lens[i] is the log's length when i of them are there,
+ * lines[i] the state.
+ */
 static void grow_log(struct journal_fixture *f, size_t lens[CHANGES + 1], char *lines[CHANGES + 1])
 {
 	for (int i = 0; i <= CHANGES; i++) {
@@ -334,7 +344,8 @@ static void test_flipped_bit_ends_the_log_there(void **state)
 		/* In the last record it cannot be told from one that was cut off. */
 		assert_int_equal(f.report.torn, whole == CHANGES - 1);
 		assert_int_equal(f.err.text[0] != '\0', whole < CHANGES - 1);
-		assert_int_equal(faccessat(f.journal_fd, "bad.1", F_OK, 0) == 0, whole < CHANGES - 1);
+		assert_int_equal(faccessat(f.journal_fd, "bad.1", F_OK, 0) == 0,
+				 whole < CHANGES - 1);
 		jf_change(&f, J_DELETE, "more", jf_match("etag"));
 		jf_reopen(&f);
 		assert_int_equal(f.report.live, (uint64_t)whole + 1);
@@ -378,8 +389,10 @@ static void test_leftovers_of_a_compaction(void **state)
 	jf_put(&f, "b", "x", jf_absent(), false);
 	jf_close(&f);
 	/* Killed before the old segment went, and another time before the new one was named. */
-	assert_int_equal(fs_write_file_atomic(f.journal_fd, "log.1", old.buf, old.len, 0600, false), 0);
-	assert_int_equal(fs_write_file_atomic(f.journal_fd, "new.3", old.buf, old.len - 5, 0600, false), 0);
+	assert_int_equal(fs_write_file_atomic(f.journal_fd, "log.1", old.buf, old.len, 0600, false),
+			 0);
+	assert_int_equal(
+		fs_write_file_atomic(f.journal_fd, "new.3", old.buf, old.len - 5, 0600, false), 0);
 	jf_open(&f);
 	jf_assert_line(&f, "put:a put:b");
 	assert_int_equal(faccessat(f.journal_fd, "log.1", F_OK, 0), -1);
@@ -473,7 +486,8 @@ static void test_syncs_and_compactions_together(void **state)
 	jf_open(&f);
 	for (unsigned int i = 0; i < 6; i++) {
 		syncers[i] = (struct syncer){.f = &f, .id = i};
-		assert_int_equal(pthread_create(&threads[i], NULL, append_and_sync, &syncers[i]), 0);
+		assert_int_equal(pthread_create(&threads[i], NULL, append_and_sync, &syncers[i]),
+				 0);
 	}
 	for (unsigned int i = 0; i < 6; i++) {
 		void *failed;
