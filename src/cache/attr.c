@@ -335,7 +335,7 @@ int obj_save_meta(struct cache *c, struct obj *o)
 			snprintf(change.base.etag, sizeof(change.base.etag), "%s", o->etag);
 		if (!r && o->wr) {
 			/* the writer's next flush or its release carries it */
-			o->wr->changed = true;
+			o->wr->changed = o->wr->meta = true;
 			jent_release(&change);
 			return 0;
 		}

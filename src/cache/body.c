@@ -86,17 +86,17 @@ unsigned int body_retire(struct cache *c, struct obj *o)
 	return todo;
 }
 
-/* Those who have the body open keep it under a name of its own, for a restart; the last one unreserves it. */
-static void body_displace(struct cache *c, struct obj *o, struct local *l, const char *key)
+static void open_id_drop(struct local *l, uint64_t id, uint64_t cost)
 {
-	uint64_t id;
+	local_unlink_id(l->open_fd, id);
+	local_adjust(l, -(int64_t)cost);
+}
 
-	{
-		SCOPE_LOCK(&c->lock);
-		id = id_next(c);
-	}
-	if (local_body_displace(l, key, l->open_fd, id))
-		return;
+/* Says where the body is now, to all who have it open. How many they are. */
+static int readers_displaced(struct cache *c, struct obj *o, const struct local *l, uint64_t id)
+{
+	int n = 0;
+
 	SCOPE_LOCK(&c->lock);
 	list_for_each(it, &o->files) {
 		struct cfile *f = list_entry(it, struct cfile, on_obj);
@@ -105,7 +105,25 @@ static void body_displace(struct cache *c, struct obj *o, struct local *l, const
 			continue;
 		f->slot->id = id;
 		f->slot->kind = CFILE_OPEN_ID;
+		n++;
 	}
+	return n;
+}
+
+/* Those who have the body open keep it under a name of its own, for a restart; the last one unreserves it. */
+static void body_displace(struct cache *c, struct obj *o, struct local *l, const char *key)
+{
+	CLEANUP_CLOSE int fd = local_body_open(l, key, O_RDONLY);
+	uint64_t id;
+
+	{
+		SCOPE_LOCK(&c->lock);
+		id = id_next(c);
+	}
+	if (local_body_displace(l, key, l->open_fd, id))
+		local_body_unlink(l, key); /* then it does not survive a restart */
+	if (!readers_displaced(c, o, l, id))
+		open_id_drop(l, id, fd >= 0 ? local_cost(fd) : 0); /* they left meanwhile */
 }
 
 void body_remove(struct cache *c, struct obj *o, const char *key, unsigned int todo)
@@ -136,26 +154,37 @@ void body_drop(struct cache *c, struct obj *o)
 
 void body_release_open_id(struct cache *c, struct cfile *f)
 {
-	struct local *l = f->slot->tier == LOCAL_RAM ? c->ram : c->disk;
-	uint64_t cost;
+	struct local *l;
 
-	if (f->slot->kind != CFILE_OPEN_ID || !l)
-		return;
 	{
 		SCOPE_LOCK(&c->lock);
+		bool displaced = f->slot->kind == CFILE_OPEN_ID;
+
+		f->slot->kind = CFILE_NONE; /* from here on it has nothing open: of two that go together, one is the last */
+		l = f->slot->tier == LOCAL_RAM ? c->ram : c->disk;
+		if (!displaced || !l)
+			return;
 		list_for_each(it, &f->obj->files) {
 			struct cfile *other = list_entry(it, struct cfile, on_obj);
 
-			if (other != f && other->slot->kind == CFILE_OPEN_ID && other->slot->id == f->slot->id)
+			if (other->slot->kind == CFILE_OPEN_ID && other->slot->id == f->slot->id)
 				return;
 		}
 	}
-	cost = f->fd >= 0 ? local_cost(f->fd) : 0;
-	local_unlink_id(l->open_fd, f->slot->id);
-	local_adjust(l, -(int64_t)cost);
+	open_id_drop(l, f->slot->id, local_cost(f->fill ? f->fill->fd : f->fd));
 }
 
-int body_open(struct cache *c, struct obj *o, struct local **ret_tier)
+void moves_await(struct cache *c)
+{
+	while (c->moving) {
+		pthread_mutex_unlock(&c->lock);
+		pthread_mutex_lock(&c->ns);
+		pthread_mutex_unlock(&c->ns);
+		pthread_mutex_lock(&c->lock);
+	}
+}
+
+int body_open_locked(struct cache *c, struct obj *o, struct local **ret_tier)
 {
 	for (int tries = 0; tries < 100; tries++) {
 		CLEANUP_FREE char *key = NULL;
@@ -164,20 +193,19 @@ int body_open(struct cache *c, struct obj *o, struct local **ret_tier)
 		uint32_t gen;
 		int fd;
 
-		{
-			SCOPE_LOCK(&c->lock);
-			if (!(o->flags & (OBJ_RES_DISK | OBJ_RES_RAM)))
-				return -ENOENT;
-			l = o->flags & OBJ_RES_RAM ? c->ram : c->disk;
-			key = obj_key_locked(o);
-			moves = c->moves;
-			gen = o->body_gen;
-		}
+		moves_await(c);
+		if (!(o->flags & (OBJ_RES_DISK | OBJ_RES_RAM)))
+			return -ENOENT;
+		l = o->flags & OBJ_RES_RAM ? c->ram : c->disk;
+		key = obj_key_locked(o);
+		moves = c->moves;
+		gen = o->body_gen;
 		if (!key)
 			return -ENOMEM;
+		pthread_mutex_unlock(&c->lock);
 		fd = local_body_open(l, key, O_RDONLY);
-		SCOPE_LOCK(&c->lock);
-		if (moves == c->moves && gen == o->body_gen) {
+		pthread_mutex_lock(&c->lock);
+		if (moves == c->moves && gen == o->body_gen && !c->moving) {
 			if (fd == -ENOENT || fd == -EISDIR)
 				body_gone(c, o, l); /* somebody cleared the cache directory by hand */
 			*ret_tier = l;
@@ -187,6 +215,12 @@ int body_open(struct cache *c, struct obj *o, struct local **ret_tier)
 			close(fd);
 	}
 	return -EBUSY;
+}
+
+int body_open(struct cache *c, struct obj *o, struct local **ret_tier)
+{
+	SCOPE_LOCK(&c->lock);
+	return body_open_locked(c, o, ret_tier);
 }
 
 /* A directory of the mirror: implied by what lies below it, or made by mkdir (then it has a record). Lock held. */
@@ -231,11 +265,11 @@ static int probe_file(struct cache *c, struct obj *o, struct local *l, int fd)
 	obj_set_exist(o, EX_PRESENT);
 	o->checked_ns = 0;
 	body_added(c, o, l, local_cost(fd));
-	if (l == c->disk) {
+	if (l == c->disk && !c->scanned) {
 		c->scan_found_bytes += o->disk.cost;
 		c->scan_found_objects++;
 	} else {
-		local_adjust(l, (int64_t)o->ram.cost);
+		local_adjust(l, (int64_t)body_of(c, o, l)->cost);
 		atomic_fetch_add(&l->objects, 1);
 	}
 	if (c->crashed && ctime_ns(fd) > c->last.synced_ns)
@@ -243,17 +277,20 @@ static int probe_file(struct cache *c, struct obj *o, struct local *l, int fd)
 	return 0;
 }
 
-static int probe_in(struct cache *c, struct obj *o, struct local *l, const char *key)
+/* -EAGAIN: a rename came between, the path may be another's by now */
+static int probe_in(struct cache *c, struct obj *o, struct local *l, const char *key, uint64_t moves)
 {
 	CLEANUP_CLOSE int fd = fs_open_beneath(l->objects_fd, key, O_RDONLY | O_NONBLOCK | O_NOFOLLOW, 0);
 	struct stat st;
 	int r;
 
+	SCOPE_LOCK(&c->lock);
+	if (moves != c->moves || c->moving)
+		return -EAGAIN;
 	if (fd < 0)
 		return -ENOENT;
 	if (fstat(fd, &st))
 		return -errno;
-	SCOPE_LOCK(&c->lock);
 	if (o->flags & OBJ_PROBED || o->exist != EX_UNKNOWN)
 		return 0; /* somebody else was here first */
 	if (S_ISDIR(st.st_mode))
@@ -262,32 +299,44 @@ static int probe_in(struct cache *c, struct obj *o, struct local *l, const char 
 		r = probe_file(c, o, l, fd);
 	else
 		r = -ENOENT;
-	if (r == -ENODATA || r == -EBADMSG) {
-		local_body_unlink(l, key);
-		return -ENOENT;
+	return r == -ENODATA ? -EBADMSG : r;
+}
+
+static int probe_once(struct cache *c, struct obj *o)
+{
+	CLEANUP_FREE char *key = NULL;
+	int r = -ENOENT, in_ram = -ENOENT;
+	uint64_t moves;
+
+	{
+		SCOPE_LOCK(&c->lock);
+		moves_await(c);
+		if (o->flags & OBJ_PROBED)
+			return 0;
+		key = obj_key_locked(o);
+		moves = c->moves;
 	}
+	if (!key)
+		return -ENOMEM;
+	if (c->disk)
+		r = probe_in(c, o, c->disk, key, moves);
+	if (r && r != -EAGAIN && c->ram)
+		in_ram = probe_in(c, o, c->ram, key, moves);
+	if (!in_ram || in_ram == -EAGAIN)
+		r = in_ram;
+	SCOPE_LOCK(&c->lock);
+	if (r != -EAGAIN)
+		o->flags |= OBJ_PROBED;
 	return r;
 }
 
 int body_probe(struct cache *c, struct obj *o)
 {
-	CLEANUP_FREE char *key = NULL;
-	int r = -ENOENT;
+	int r;
 
-	{
-		SCOPE_LOCK(&c->lock);
-		if (o->flags & OBJ_PROBED)
-			return 0;
-		key = obj_key_locked(o);
-	}
-	if (!key)
-		return -ENOMEM;
-	if (c->disk)
-		r = probe_in(c, o, c->disk, key);
-	if (r && c->ram)
-		r = probe_in(c, o, c->ram, key);
-	SCOPE_LOCK(&c->lock);
-	o->flags |= OBJ_PROBED;
+	do
+		r = probe_once(c, o);
+	while (r == -EAGAIN);
 	return r;
 }
 
@@ -304,6 +353,19 @@ bool body_verify(struct cache *c, struct obj *o, int fd)
 	if (!xxh3_known(&want))
 		return ctime_ns(fd) <= c->last.synced_ns;
 	return !xxh3_of_fd(fd, size, &got) && xxh3_equal(&want, &got);
+}
+
+/* A record may have grown out of the inode, into a block of its own. */
+static void body_weigh(struct cache *c, struct obj *o, struct local *l, int fd)
+{
+	SCOPE_LOCK(&c->lock);
+	struct body *b = body_of(c, o, l);
+	uint64_t cost = local_cost(fd);
+
+	if (!(o->flags & body_flag(c, l)))
+		return;
+	local_adjust(l, (int64_t)cost - (int64_t)b->cost);
+	b->cost = cost;
 }
 
 int body_store_record(struct cache *c, struct obj *o)
@@ -329,6 +391,8 @@ int body_store_record(struct cache *c, struct obj *o)
 		fd = body_open(c, o, &l);
 		if (fd >= 0)
 			r = record_to_fd(&rec, fd);
+		if (fd >= 0)
+			body_weigh(c, o, l, fd);
 	}
 	record_release(&rec);
 	return r;

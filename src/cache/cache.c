@@ -224,6 +224,12 @@ static int make_root(struct cache *c)
 	return 0;
 }
 
+/* An entry is gone only now, after drained(): whoever waits for room or for the store looks again. */
+static void journal_changed(void *arg)
+{
+	room_freed(arg);
+}
+
 static int open_journal(struct cache *c, struct err *err)
 {
 	struct journal_conf jc = {.dirfd = c->dir.journal_fd,
@@ -238,6 +244,7 @@ static int open_journal(struct cache *c, struct err *err)
 		return err_wrap(err, err_set(err, r, "%s", err_text(&note, r)), "journal");
 	if (note.text[0])
 		cache_note_error(c, "", -EBADMSG, note.text);
+	journal_on_change(c->journal, journal_changed, c);
 	return recover_tree(c);
 }
 
@@ -301,7 +308,11 @@ static int start_drain(struct cache *c)
 		.conflict = conf->write.conflict,
 		.try_deadline_ns = conf->deadlines.read_ms * NSEC_PER_MSEC,
 		.link_bodies = true,
-		.events = {.done = drained, .failed = drain_failed, .arg = c},
+		.events = {.names = drain_names_hold,
+			   .done = drained,
+			   .failed = drain_failed,
+			   .moved = drained_moved,
+			   .arg = c},
 	};
 
 	return c->store ? drain_start(&dc, &c->drain) : 0;
@@ -355,6 +366,8 @@ void cache_destroy(struct cache *c)
 	round_stop(c);
 	drain_stop(c->drain, NSEC_PER_SEC);
 	jobs_wait(c);
+	if (c->journal)
+		journal_on_change(c->journal, NULL, c);
 	clock_stop(c);
 	pool_free(c->pool);
 	{
@@ -371,6 +384,7 @@ void cache_destroy(struct cache *c)
 	for (int i = 0; i < N_ERRORS; i++)
 		free(c->errors[i]);
 	free(c->orphans);
+	room_forget(c);
 	free(c);
 }
 
@@ -393,6 +407,21 @@ uint64_t cache_free(struct cache *c, int64_t drain_ns, void (*fn)(void *arg, uin
 	(void)cache_checkpoint(c, true);
 	cache_destroy(c);
 	return js.entries;
+}
+
+static void resize(struct local *l, const struct conf_tier *t)
+{
+	if (!l || !t)
+		return;
+	atomic_store(&l->max_size, t->max_size);
+	atomic_store(&l->max_objects, t->max_objects);
+}
+
+void cache_reconfigure(struct cache *c)
+{
+	journal_set_upload_delay(c->journal, c->config->write.upload_delay_ms * NSEC_PER_MSEC);
+	resize(c->disk, config_tier(c->config, TIER_TYPE_DISK));
+	resize(c->ram, config_tier(c->config, TIER_TYPE_RAM));
 }
 
 /* --- questions --- */

@@ -61,6 +61,7 @@ struct cache_wait {
 	int state;
 	bool cold;   /* an open that had to bring bytes from a store */
 	bool synced; /* an fsync that is done */
+	unsigned int stale; /* how often the version that an open waited for was replaced */
 };
 
 void cache_wait_init(struct cache_wait *w, void (*done)(struct cache_wait *w, int err));
@@ -121,6 +122,9 @@ uint64_t cache_free(struct cache *c, int64_t drain_ns, void (*fn)(void *arg, uin
 
 /* Frees a cache that was not started; nothing is drained, the journal keeps what it has. */
 void cache_destroy(struct cache *c);
+
+/* The configuration's live values have changed (config_apply_live): takes over those that were copied. */
+void cache_reconfigure(struct cache *c);
 
 /* --- objects --- */
 struct obj *cache_root(struct cache *c); /* a new reference */

@@ -68,9 +68,8 @@ static int second_name(struct cache *c, uint64_t id, uint64_t *ret_id)
 /* What sessions hold beyond the journal; the journal counts it from here on. Lock held */
 static void session_counted(struct cache *c, struct wsession *wr)
 {
-	uint64_t more = wr->reserved < c->written ? wr->reserved : c->written;
-
-	c->written -= more;
+	c->written -= wr->uncounted;
+	wr->uncounted = 0;
 }
 
 /* The class's mark that a whole directory is done. */
@@ -106,6 +105,7 @@ static int note(struct cache *c, struct obj *o, bool hold)
 {
 	struct jent change = {.op = J_PUT};
 	uint64_t seq = 0;
+	uint64_t own = o->wr->put_own;
 	int r;
 
 	record_init(&change.rec);
@@ -114,12 +114,16 @@ static int note(struct cache *c, struct obj *o, bool hold)
 		r = second_name(c, o->wr->id, &change.staging_id);
 	if (!r)
 		r = append_change(c, &change, hold, &seq);
+	if (!r && !hold && own)
+		(void)journal_drop(c->journal, own, false); /* of an fsync before: what it says is in the new one */
 	{
 		SCOPE_LOCK(&c->lock);
 		if (r && r != -ENOENT)
 			o->wr->changed = true;
 		else if (!r)
 			o->wr->put_seq = seq;
+		if (!r)
+			o->wr->put_own = hold ? seq : 0;
 	}
 	jent_release(&change);
 	return r == -ENOENT ? 0 : r;
@@ -144,13 +148,27 @@ static struct xxh3 session_hash(struct wsession *wr, uint64_t size)
 	return h;
 }
 
-/* The session leaves the object; its room goes where keep says. Lock held */
-static void session_close(struct cache *c, struct obj *o, bool keep_room)
+/* Nothing newer than seq waits for key; the journal forgets seq itself only after it was told of. */
+static bool nothing_newer(struct cache *c, const char *key, uint64_t seq)
+{
+	struct jent newer;
+	bool none;
+
+	if (journal_find(c->journal, key, &newer))
+		return true;
+	none = newer.seq <= seq;
+	jent_release(&newer);
+	return none;
+}
+
+/* The session leaves the object, and gives back what no body has taken over. Lock held */
+static void session_close(struct cache *c, struct obj *o)
 {
 	struct wsession *wr = o->wr;
 
-	if (!keep_room)
-		local_adjust_if(c->disk, -(int64_t)wr->reserved);
+	local_adjust_if(c->disk, -(int64_t)(wr->reserved + wr->old_cost));
+	if (wr->counted)
+		local_unreserve(c->disk, 0, true);
 	session_counted(c, wr);
 	session_free(c, o);
 }
@@ -182,9 +200,9 @@ static void readers_to_body(struct obj *o)
 	}
 }
 
-static void adopt_record(struct cache *c, struct obj *o, const struct record *rec)
+/* Lock held */
+static void adopt_record(struct obj *o, const struct record *rec)
 {
-	SCOPE_LOCK(&c->lock);
 	(void)obj_set_record(o, rec);
 	o->size = rec->size;
 	o->mtime_ns = rec->mtime_ns;
@@ -196,43 +214,61 @@ static void adopt_record(struct cache *c, struct obj *o, const struct record *re
 		o->known &= ~REC_XXH3;
 }
 
-/* objects/<key> becomes the file; with a store, staging/<id> stays until it is drained. ns held */
+/* objects/<key> becomes the file; with link, staging/<id> stays until it is drained. ns held */
 static int place_body(struct cache *c, struct obj *o, const struct record *rec, bool link)
 {
 	CLEANUP_FREE char *key = obj_key(c, o);
+	uint64_t cost;
 	int r;
 
 	if (!key)
 		return -ENOMEM;
-	if (!c->disk)
-		return 0; /* read from staging until drained, then filled anew */
+	if (!c->disk) { /* read from staging until drained, then filled anew */
+		if (!link)
+			local_unlink_id(c->staging_fd, o->wr->id);
+		return 0;
+	}
 	r = local_body_publish(c->disk, c->staging_fd, o->wr->id, key, rec, link);
 	if (r)
 		return r;
 	SCOPE_LOCK(&c->lock);
-	uint64_t cost = local_cost(o->wr->fd);
-
+	cost = local_cost(o->wr->fd);
 	local_adjust(c->disk, (int64_t)cost - (int64_t)o->wr->reserved - (int64_t)o->wr->old_cost);
-	atomic_fetch_add(&c->disk->objects, 1);
 	o->wr->reserved = o->wr->old_cost = 0;
+	o->wr->counted = o->wr->replaced = false;
 	body_added(c, o, c->disk, cost);
 	readers_to_body(o);
 	return 0;
 }
 
+/* The journal's file is all there is of o: no body could be made of it. What was there before is another version. ns held */
+static void stay_in_staging(struct cache *c, struct obj *o)
+{
+	CLEANUP_FREE char *key = obj_key(c, o);
+	bool replaced;
+
+	{
+		SCOPE_LOCK(&c->lock);
+		replaced = o->wr->replaced;
+		room_until_gone(c, o->wr->id, o->wr->reserved);
+		o->wr->reserved = 0;
+	}
+	if (key && replaced)
+		(void)local_body_unlink(c->disk, key);
+}
+
 /* Nothing was changed: the body goes back to where it was. ns held */
 static void put_back(struct cache *c, struct obj *o)
 {
+	CLEANUP_FREE char *key = obj_key(c, o);
 	uint64_t seq = o->wr->put_seq;
 	struct record rec;
-	char *key;
 	int r;
 
 	record_init(&rec);
 	{
 		SCOPE_LOCK(&c->lock);
 		r = obj_to_record(o, &rec);
-		key = obj_key_locked(o);
 	}
 	if (!r)
 		r = place_body(c, o, &rec, false);
@@ -240,54 +276,81 @@ static void put_back(struct cache *c, struct obj *o)
 		(void)journal_drop(c->journal, seq, false);
 	record_release(&rec);
 	SCOPE_LOCK(&c->lock);
-	if (r && o->wr->base.cond == TIER_IF_MATCH)
-		local_unlink_id(c->staging_fd, o->wr->id); /* the store has it */
-	if (o->exist == EX_LOCAL && key && !journal_pending(c->journal, key, UINT64_MAX))
+	if (r && has_store(c))
+		local_unlink_id(c->staging_fd, o->wr->id); /* the store has it, or the journal a copy */
+	if (o->exist == EX_LOCAL && key && nothing_newer(c, key, o->wr->drained_seq))
 		obj_set_exist(o, EX_PRESENT);
-	free(key);
-	session_close(c, o, r == 0);
+	session_close(c, o);
+}
+
+/* What o is without what was written. ns and lock held */
+static enum exist exist_before(struct cache *c, struct obj *o)
+{
+	CLEANUP_FREE char *key = obj_key_locked(o);
+
+	if (o->wr->created)
+		return EX_ABSENT;
+	if (has_store(c) && key && !nothing_newer(c, key, o->wr->drained_seq))
+		return EX_LOCAL; /* an older change waits in the journal, with bytes of its own */
+	return o->flags & (OBJ_RES_DISK | OBJ_RES_RAM) || has_store(c) ? EX_PRESENT : EX_ABSENT;
 }
 
 /* The writing never happened: killed, or its name is gone. ns held */
 static void discard(struct cache *c, struct obj *o)
 {
 	uint64_t seq = o->wr->put_seq;
-	bool created, orphan;
 
 	if (seq)
 		(void)journal_drop(c->journal, seq, true);
 	SCOPE_LOCK(&c->lock);
-	orphan = o->flags & OBJ_ORPHAN;
-	created = o->wr->created;
 	local_unlink_id(c->staging_fd, o->wr->id);
-	if (o->wr->old_cost && !orphan) {
-		atomic_fetch_add(&c->disk->objects, 1); /* the old body was charged all along */
-		body_added(c, o, c->disk, o->wr->old_cost);
-	} else if (o->wr->old_cost) {
-		local_adjust_if(c->disk, -(int64_t)o->wr->old_cost);
+	if (!(o->flags & OBJ_ORPHAN)) {
+		if (o->wr->replaced) { /* the old body was charged all along */
+			body_added(c, o, c->disk, o->wr->old_cost);
+			o->wr->counted = false;
+			o->wr->old_cost = 0;
+		}
+		obj_set_exist(o, exist_before(c, o));
 	}
-	if (!orphan)
-		obj_set_exist(o, created ? EX_ABSENT : o->flags & OBJ_RES_DISK || o->etag ? EX_PRESENT : EX_ABSENT);
 	o->checked_ns = 0;
-	session_close(c, o, false);
+	session_close(c, o);
 }
 
 static int publish_commit(struct cache *c, struct obj *o, struct record *rec)
 {
-	int r = 0;
+	int r = 0, body;
 
 	if (o->wr->changed || !o->wr->put_seq)
 		r = note(c, o, true);
 	if (r)
 		return r;
-	r = place_body(c, o, rec, has_store(c));
-	if (r && r != -ENOSPC && r != -EXDEV)
-		return r;
+	body = place_body(c, o, rec, has_store(c) && o->wr->put_own);
+	if (body)
+		stay_in_staging(c, o);
 	if (has_store(c))
 		r = journal_release(c->journal, o->wr->put_seq, rec);
-	else
+	else if (!body)
 		r = journal_drop(c->journal, o->wr->put_seq, false);
+	else
+		return body; /* the next start finds the entry and tries again */
 	return r == -ENOENT ? 0 : r; /* write: through: it is there already */
+}
+
+/* The record of what is published, which is o's from here on. */
+static int publish_record(struct cache *c, struct obj *o, const struct xxh3 *h, struct record *rec)
+{
+	SCOPE_LOCK(&c->lock);
+	int r = session_record(o, rec);
+
+	if (r)
+		return r;
+	if (o->wr->dirtied || o->wr->created)
+		rec->xxh3 = *h;
+	else if (o->known & REC_XXH3)
+		rec->xxh3 = o->xxh3; /* only what is said about the bytes has changed */
+	rec->known |= xxh3_known(&rec->xxh3) ? REC_XXH3 : 0;
+	adopt_record(o, rec);
+	return 0;
 }
 
 /* h: of the file's bytes. ns held */
@@ -297,68 +360,93 @@ static void publish_change(struct cache *c, struct obj *o, const struct xxh3 *h)
 	int r;
 
 	record_init(&rec);
-	{
-		SCOPE_LOCK(&c->lock);
-		r = session_record(o, &rec);
-	}
-	if (!r) {
-		rec.xxh3 = *h;
-		rec.known |= xxh3_known(h) ? REC_XXH3 : 0;
-		adopt_record(c, o, &rec);
+	r = publish_record(c, o, h, &rec);
+	if (!r)
 		r = publish_commit(c, o, &rec);
-	}
 	count_one(c->counters, COUNTER_sets);
 	record_release(&rec);
 	SCOPE_LOCK(&c->lock);
-	if (!has_store(c))
+	if (!has_store(c) && !r)
 		obj_set_exist(o, EX_PRESENT);
-	session_close(c, o, true); /* where it failed: the journal has the last flush, the error list says why */
+	session_close(c, o); /* where it failed: the journal has the last flush, the error list says why */
+}
+
+enum ending { END_DISCARD, END_PUBLISH, END_PUT_BACK };
+
+/* ns held: nobody can take the name away any more. A killed change in place has nothing to fall back to without a store. */
+static enum ending ending_of(struct cache *c, struct obj *o)
+{
+	SCOPE_LOCK(&c->lock);
+	const struct wsession *wr = o->wr;
+
+	if (o->flags & OBJ_ORPHAN || (wr->killed && (has_store(c) || wr->created || wr->replaced)))
+		return END_DISCARD;
+	return wr->dirtied || wr->created || wr->meta ? END_PUBLISH : END_PUT_BACK;
 }
 
 void session_publish(struct cache *c, struct obj *o)
 {
-	bool changed = o->wr->dirtied || o->wr->created;
 	struct xxh3 h = {{0}};
 	struct stat st;
+	bool changed;
 
+	{
+		SCOPE_LOCK(&c->lock);
+		changed = o->wr->dirtied || o->wr->created;
+	}
 	if (changed && !fstat(o->wr->fd, &st))
 		h = session_hash(o->wr, st.st_size); /* may read all of it: before any lock */
 	{
 		SCOPE_LOCK(&c->ns);
-		/* Only now nobody can take the name away any more. */
-		if (obj_is_orphan(c, o) || o->wr->killed)
+		switch (ending_of(c, o)) {
+		case END_DISCARD:
 			discard(c, o);
-		else if (changed)
+			break;
+		case END_PUBLISH:
 			publish_change(c, o, &h);
-		else
+			break;
+		case END_PUT_BACK:
 			put_back(c, o);
+			break;
+		}
 	}
 	finish(c, o);
 }
 
 /* --- what the drainer tells --- */
 
+/* Whoever writes o begins from what the store has now. Lock held */
+static void writer_learns(struct obj *o, const struct jent *e, const char *etag)
+{
+	o->wr->drained_seq = e->seq;
+	if (!*etag)
+		return;
+	o->wr->base.cond = TIER_IF_MATCH;
+	snprintf(o->wr->base.etag, sizeof(o->wr->base.etag), "%s", etag);
+}
+
+/*
+ * ns held, so that o's body and its record are of one version. Where no etag is told, what the store has may be
+ * another's: it is to be asked.
+ */
 static void drained_put(struct cache *c, struct obj *o, const struct jent *e, const char *etag)
 {
-	struct jent newer;
-	bool clean = journal_find(c->journal, e->op == J_RENAME ? e->to : e->key, &newer);
+	bool clean = nothing_newer(c, e->op == J_RENAME ? e->to : e->key, e->seq);
 
-	if (!clean)
-		jent_release(&newer);
 	{
 		SCOPE_LOCK(&c->lock);
-		if (etag && *etag)
+		if (*etag)
 			(void)obj_set_etag(o, etag);
-		if (o->wr && etag && *etag) {
-			o->wr->base.cond = TIER_IF_MATCH;
-			snprintf(o->wr->base.etag, sizeof(o->wr->base.etag), "%s", etag);
-		}
+		if (o->wr)
+			writer_learns(o, e, etag);
 		if (!clean || o->wr || o->exist != EX_LOCAL)
 			return;
-		if (etag && *etag)
+		if (*etag)
 			o->known |= REC_ETAG;
+		else if (!obj_is_dir(o) && e->op != J_RENAME)
+			(void)obj_set_etag(o, NULL);
 		obj_set_exist(o, EX_PRESENT);
-		o->checked_ns = clock_mono(c->clock);
+		o->checked_ns = *etag || obj_is_dir(o) ? clock_mono(c->clock) : 0;
 		if (o->dir && o->flags & OBJ_NEW_DIR) {
 			o->flags &= ~OBJ_NEW_DIR; /* others see it from now on, and may put something into it */
 			o->dir->listed_ns = o->checked_ns;
@@ -376,6 +464,18 @@ static void drained_delete(struct cache *c, struct obj *o)
 	}
 }
 
+/* A name that the drainer asks the journal for means the same in the tree. */
+void drain_names_hold(void *arg, bool hold)
+{
+	struct cache *c = arg;
+
+	if (hold)
+		pthread_mutex_lock(&c->ns);
+	else
+		pthread_mutex_unlock(&c->ns);
+}
+
+/* ns held */
 void drained(void *arg, const struct jent *e, const char *etag, bool conflict)
 {
 	struct cache *c = arg;
@@ -394,17 +494,38 @@ void drained(void *arg, const struct jent *e, const char *etag, bool conflict)
 		if (from)
 			obj_get(from);
 	}
-	if (o && (e->op == J_DELETE || e->op == J_RMDIR))
+	if (o && (e->op == J_DELETE || e->op == J_RMDIR)) {
 		drained_delete(c, o);
-	else if (o)
-		drained_put(c, o, e, etag);
+	} else if (o) {
+		drained_put(c, o, e, etag ? etag : "");
+	}
 	if (from)
 		drained_delete(c, from);
 	if (o)
 		obj_unref(c, o);
 	if (from)
 		obj_unref(c, from);
-	room_freed(c);
+}
+
+/* A directory's rename brought one object of it to its new name in the store. ns held */
+void drained_moved(void *arg, const char *from, const char *to, const char *old_etag, const char *etag)
+{
+	struct cache *c = arg;
+	struct obj *o;
+
+	(void)from;
+	{
+		SCOPE_LOCK(&c->lock);
+		o = tree_peek(c, to);
+		if (!o || !o->etag || strcmp(o->etag, old_etag) != 0)
+			return;
+		obj_get(o);
+		(void)obj_set_etag(o, etag);
+		if (o->wr && o->wr->base.cond == TIER_IF_MATCH && !strcmp(o->wr->base.etag, old_etag))
+			snprintf(o->wr->base.etag, sizeof(o->wr->base.etag), "%s", etag);
+	}
+	(void)body_store_record(c, o);
+	obj_unref(c, o);
 }
 
 void drain_failed(void *arg, const struct jent *e, int error, const char *text)

@@ -4,7 +4,9 @@
  * open, what is not drained, what is pinned, and, where there is no store to have it from again, everything.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cache/internal.h"
 
@@ -58,10 +60,57 @@ static bool evict_one(struct cache *c, struct local *l)
 	return true;
 }
 
+struct loose {
+	struct loose *next;
+	uint64_t id, cost;
+};
+
+void room_until_gone(struct cache *c, uint64_t id, uint64_t cost)
+{
+	struct loose *l = c->disk && cost ? malloc(sizeof(*l)) : NULL;
+
+	if (!l) {
+		local_adjust_if(c->disk, -(int64_t)cost);
+		return;
+	}
+	*l = (struct loose){.next = c->loose, .id = id, .cost = cost};
+	c->loose = l;
+}
+
+void room_settle(struct cache *c)
+{
+	struct loose **at = &c->loose, *l;
+	char name[LOCAL_ID_LEN + 1];
+
+	while ((l = *at)) {
+		local_id_name(l->id, name);
+		if (!faccessat(c->staging_fd, name, F_OK, AT_SYMLINK_NOFOLLOW)) {
+			at = &l->next;
+			continue;
+		}
+		*at = l->next;
+		local_adjust(c->disk, -(int64_t)l->cost);
+		free(l);
+	}
+}
+
+void room_forget(struct cache *c)
+{
+	struct loose *next;
+
+	for (struct loose *l = c->loose; l; l = next) {
+		next = l->next;
+		free(l);
+	}
+}
+
 int make_room(struct cache *c, struct local *l, uint64_t bytes, bool object)
 {
+	uint64_t max = atomic_load(&l->max_size);
 	int r;
 
+	if (max && bytes > max)
+		return -ENOSPC; /* nothing that could go would help */
 	while ((r = local_reserve(l, bytes, object)) == -ENOSPC) {
 		if (!evict_one(c, l) && !fill_evict_idle(c))
 			return -ENOSPC;
@@ -71,10 +120,26 @@ int make_room(struct cache *c, struct local *l, uint64_t bytes, bool object)
 
 /* --- the scan behind the mount: finds what the tree does not know yet, so that eviction and totals see it --- */
 
+/* A file that is no body of ours, at a name where nothing of ours is. */
+static void drop_torn(struct cache *c, struct obj *o)
+{
+	CLEANUP_FREE char *key = NULL;
+
+	SCOPE_LOCK(&c->ns);
+	{
+		SCOPE_LOCK(&c->lock);
+		if (!obj_live(o) && !o->wr && !(o->flags & (OBJ_BUSY | OBJ_ORPHAN)))
+			key = obj_key_locked(o);
+	}
+	if (key)
+		local_body_unlink(c->disk, key);
+}
+
 static int scan_found(void *arg, const struct local_found *found)
 {
 	struct cache *c = arg;
 	struct obj *o;
+	int r;
 
 	if (key_check(found->key, strlen(found->key)))
 		return 0;
@@ -88,9 +153,11 @@ static int scan_found(void *arg, const struct local_found *found)
 		if (!o)
 			return -ENOMEM;
 	}
-	body_probe(c, o);
+	r = body_probe(c, o);
+	if (r == -EBADMSG)
+		drop_torn(c, o);
 	SCOPE_LOCK(&c->lock);
-	for (struct obj *dir = o->parent; dir && dir->exist == EX_UNKNOWN; dir = dir->parent)
+	for (struct obj *dir = o->parent; dir && obj_live(o) && dir->exist == EX_UNKNOWN; dir = dir->parent)
 		obj_set_exist(dir, EX_PRESENT);
 	obj_put_locked(c, o);
 	return 0;
@@ -107,6 +174,7 @@ static void scan_job(struct cache *c, void *arg)
 	c->scanning = false;
 	if (r)
 		return;
+	c->scanned = true;
 	local_adjust(c->disk, (int64_t)c->scan_found_bytes - (int64_t)c->last.disk_bytes);
 	atomic_fetch_add(&c->disk->objects, (int64_t)c->scan_found_objects - (int64_t)c->last.disk_objects);
 }

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cache/internal.h"
 
@@ -73,28 +74,43 @@ static void look_at_slice(struct round *r)
 	}
 }
 
-/* A mapping of the body is gone when a lease can be had on it. */
-static void watch_mapping(struct cache *c, struct obj *o)
+/*
+ * A mapping of the body is gone when a lease can be had on it, which nobody may have open for writing: the session's own
+ * descriptor steps aside meanwhile. Lock held
+ */
+static bool still_mapped(struct cache *c, struct wsession *wr)
 {
 	CLEANUP_CLOSE int fd = -1;
-	{
-		SCOPE_LOCK(&c->lock);
-		if (!o->wr || !o->wr->mapped)
-			return;
-		fd = local_open_id(c->staging_fd, o->wr->id, O_RDONLY);
+	bool mapped = true;
+
+	if (wr->writers > 1)
+		return true; /* they tell when they are done */
+	fd = local_open_id(c->staging_fd, wr->id, O_RDONLY);
+	if (fd < 0 || dup3(fd, wr->fd, O_CLOEXEC) < 0)
+		return true;
+	if (!fcntl(fd, F_SETLEASE, F_RDLCK)) {
+		(void)fcntl(fd, F_SETLEASE, F_UNLCK);
+		mapped = false;
 	}
-	if (fd < 0 || fcntl(fd, F_SETLEASE, F_RDLCK))
-		return; /* still mapped, or open for writing */
-	(void)fcntl(fd, F_SETLEASE, F_UNLCK);
+	close(fd);
+	fd = local_open_id(c->staging_fd, wr->id, O_RDWR);
+	if (fd >= 0)
+		(void)dup3(fd, wr->fd, O_CLOEXEC);
+	return mapped;
+}
+
+void watch_mapping(struct cache *c, struct obj *o)
+{
 	{
 		SCOPE_LOCK(&c->lock);
-		if (!o->wr || !o->wr->mapped)
+		if (!o->wr || !o->wr->mapped || (!(o->flags & OBJ_ORPHAN) && still_mapped(c, o->wr)))
 			return;
 		o->wr->mapped = false;
 		o->wr->changed = o->wr->dirtied = true;
 	}
 	session_unhash(o->wr);
 	session_end(c, o);
+	obj_unref(c, o); /* the mapping's */
 }
 
 static bool clock_in_step(struct round *r)

@@ -9,6 +9,8 @@
 #include "cache/internal.h"
 #include "util/fsutil.h"
 
+#define STALE_MAX 8 /* versions that were replaced under one open */
+
 uint64_t id_next(struct cache *c)
 {
 	return c->dir.next_id++;
@@ -67,6 +69,7 @@ int cfile_flags(const struct cfile *f)
 
 int cfile_body_fd(const struct cfile *f, uint64_t *ret_ino)
 {
+	SCOPE_LOCK(&f->cache->lock);
 	if (f->fd < 0 || f->writer || (f->slot->kind != CFILE_BODY && f->slot->kind != CFILE_OPEN_ID))
 		return -1;
 	*ret_ino = f->ino;
@@ -168,14 +171,12 @@ static int open_body(struct cache *c, struct obj *o, int flags, struct cache_wai
 	struct local *l;
 	int fd;
 
-	pthread_mutex_unlock(&c->lock);
-	fd = body_open(c, o, &l);
-	pthread_mutex_lock(&c->lock);
+	fd = body_open_locked(c, o, &l);
 	if (fd == -ENOENT || fd == -EISDIR)
 		return -EAGAIN;
 	if (fd < 0)
 		return fd;
-	if (!(o->flags & (OBJ_RES_DISK | OBJ_RES_RAM)) || o->wr || o->flags & OBJ_BUSY) {
+	if (o->wr || o->flags & OBJ_BUSY) {
 		close(fd);
 		return -EAGAIN;
 	}
@@ -220,7 +221,7 @@ static int open_journalled(struct cache *c, struct obj *o, int flags, struct cfi
 
 static uint64_t journalled(struct cache *c, const struct obj *o)
 {
-	CLEANUP_FREE char *key = o->exist == EX_LOCAL && has_store(c) ? obj_key_locked(o) : NULL;
+	CLEANUP_FREE char *key = o->exist == EX_LOCAL || !has_store(c) ? obj_key_locked(o) : NULL;
 
 	return key ? journal_body(c, key, NULL) : 0;
 }
@@ -233,6 +234,8 @@ static int open_cold(struct cache *c, struct obj *o, int flags, struct cache_wai
 
 	if (!has_store(c))
 		return -EIO;
+	if (w->stale > STALE_MAX)
+		return -ESTALE;
 	w->cold = true;
 	f = fill_get(c, o, &r);
 	if (!f)
@@ -261,6 +264,9 @@ static int open_read_once(struct cache *c, struct obj *o, int flags, struct cach
 {
 	uint64_t id;
 
+	moves_await(c);
+	if (!o->wr && !obj_live(o))
+		return o->flags & OBJ_ORPHAN ? -ESTALE : -ENOENT; /* gone while the lock was dropped */
 	if (o->flags & OBJ_BUSY)
 		return obj_flight_wait(c, o, w, c->config->deadlines.open_ms);
 	if (o->wr)
@@ -329,9 +335,13 @@ int cache_open(struct cache *c, struct obj *o, int flags, struct cache_wait *w, 
 		return -ELOOP;
 	if (o->flags & OBJ_ORPHAN && !o->wr)
 		return -ESTALE;
+	if (!w->deadline) /* covers the look at the store, too */
+		w->deadline = deadline_in(c, c->config->deadlines.open_ms);
 	r = o->wr ? 0 : obj_refresh(c, o, false, w);
 	if (r)
 		return r;
+	if (obj_is_dir(o))
+		return -EISDIR;
 	if (!(o->flags & OBJ_ORPHAN) && (!obj_live(o) || obj_expired(c, o)))
 		return -ENOENT;
 	if (o->flags & OBJ_ARCHIVED)
@@ -348,6 +358,8 @@ static void create_init(struct cache *c, struct obj *o, mode_t mode, uid_t uid, 
 
 	obj_extra_free(o->extra);
 	o->extra = NULL;
+	if (!obj_live(o))
+		(void)obj_set_etag(o, NULL);
 	o->mode = S_IFREG | (mode & 07777);
 	o->uid = uid;
 	o->gid = gid;
@@ -433,9 +445,10 @@ void cache_release_mapped(struct cache *c, struct cfile *f)
 {
 	{
 		SCOPE_LOCK(&c->lock);
-		if (f->writer && f->obj->wr) {
+		if (f->writer && !f->obj->wr->mapped && !(f->obj->flags & OBJ_ORPHAN)) {
 			f->obj->wr->mapped = true;
-			f->obj->wr->writers++; /* the mapping's; the background round takes it back */
+			f->obj->wr->writers++; /* the mapping's, with a reference; the background round takes both back */
+			obj_get(f->obj);
 		}
 	}
 	release(c, f);

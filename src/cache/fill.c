@@ -4,7 +4,8 @@
  * when all of it is here and its checksum is right.
  *
  *	a block	EMPTY --fill_want--> BUSY --bytes written--> PRESENT
- *		  ^------------failed----'
+ *		  ^                    |
+ *		  '---told--- FAILED <-'
  *
  * A block is PRESENT only after its bytes are in the file: a hole is never trusted. All bytes of one fill are asked for
  * with the same version, so that two versions never mix. Readers that wait are woken whenever a block arrives and look again.
@@ -19,6 +20,7 @@
 
 #define FETCH_BLOCKS 32	 /* 4 MiB a request */
 #define FETCH_FLIGHTS 8	 /* requests of one fill at the same time */
+#define FAILURE_NS NSEC_PER_SEC /* a failure that nobody waited for is no answer for longer than that */
 
 /* One request: blocks [first, first + n). */
 struct fetch {
@@ -43,8 +45,9 @@ static uint64_t block_end(const struct fill *f, uint32_t block)
 static void fill_free(struct cache *c, struct fill *f)
 {
 	list_del(&f->idle);
-	if (f->reserved)
-		local_unreserve(f->tier, f->reserved, true);
+	local_adjust(f->tier, -(int64_t)f->reserved);
+	if (f->counted)
+		local_unreserve(f->tier, 0, true);
 	local_unlink_id(f->tier->partial_fd, f->id);
 	if (f->fd >= 0)
 		close(f->fd);
@@ -94,12 +97,20 @@ static struct fill *fill_new(struct cache *c, struct obj *o)
 	return f;
 }
 
+static bool fresh_failure(struct cache *c, const struct fill *f)
+{
+	return clock_mono(c->clock) - f->failed_ns < FAILURE_NS;
+}
+
 struct fill *fill_get(struct cache *c, struct obj *o, int *ret_err)
 {
-	struct fill *f;
+	struct fill *f = o->fill;
 
-	if (o->fill)
-		return o->fill;
+	if (f) {
+		if (f->error == -ENOSPC && !fresh_failure(c, f))
+			f->error = 0; /* there may be room by now */
+		return f;
+	}
 	*ret_err = -ENOMEM;
 	f = fill_new(c, o);
 	if (!f)
@@ -107,7 +118,8 @@ struct fill *fill_get(struct cache *c, struct obj *o, int *ret_err)
 	pthread_mutex_unlock(&c->lock);
 	f->fd = local_create(f->tier->partial_fd, f->id);
 	pthread_mutex_lock(&c->lock);
-	if (f->fd < 0 || o->fill || o->wr || !obj_live(o) || o->flags & (OBJ_RES_DISK | OBJ_RES_RAM)) {
+	if (f->fd < 0 || o->fill || o->wr || !obj_live(o) || o->flags & (OBJ_RES_DISK | OBJ_RES_RAM | OBJ_ORPHAN) ||
+	    f->size != o->size || strcmp(f->etag, o->etag ? o->etag : "") != 0) {
 		*ret_err = f->fd < 0 ? f->fd : -EAGAIN; /* the world moved on: look again */
 		fill_free(c, f);
 		return o->fill;
@@ -120,13 +132,21 @@ struct fill *fill_get(struct cache *c, struct obj *o, int *ret_err)
 void fill_unuse(struct cache *c, struct fill *f)
 {
 	f->files--;
-	fill_check(c, f);
+	if (!f->files && f->obj && f->error)
+		fill_detach(c, f->obj); /* the next one tries anew */
+	else
+		fill_check(c, f);
 }
 
 void fill_detach(struct cache *c, struct obj *o)
 {
 	struct fill *f = o->fill;
+	char *key = obj_key_locked(o);
 
+	if (key) {
+		free(f->key);
+		f->key = key;
+	}
 	o->fill = NULL;
 	f->obj = NULL;
 	list_del(&f->idle);
@@ -165,10 +185,14 @@ static int fetch_begin(struct tier_sink *sink, const struct record *rec)
 	bool told = false;
 	struct obj *o;
 
-	if (rec->size != f->size || (f->etag[0] && strcmp(rec->etag, f->etag) != 0))
+	if (rec->size != f->size)
 		return -ESTALE;
 	{
 		SCOPE_LOCK(&ft->c->lock);
+		if (!f->etag[0]) /* not known until now: what comes first is the version */
+			memcpy(f->etag, rec->etag, sizeof(f->etag));
+		else if (strcmp(rec->etag, f->etag) != 0)
+			return -ESTALE;
 		o = f->obj;
 		if (o && !obj_told_whole(o) && obj_live(o)) {
 			obj_get(o);
@@ -225,6 +249,12 @@ static int fetch_write(struct tier_sink *sink, const void *buf, size_t len, uint
 	return 0;
 }
 
+static void fill_version(struct cache *c, const struct fill *f, char etag[ETAG_MAX])
+{
+	SCOPE_LOCK(&c->lock);
+	memcpy(etag, f->etag, ETAG_MAX);
+}
+
 /* Gets what is left of the range; goes on where a broken answer ended, as long as there is progress. */
 static int fetch_range(struct fetch *ft, const char *key, struct err *err)
 {
@@ -235,10 +265,13 @@ static int fetch_range(struct fetch *ft, const char *key, struct err *err)
 	for (;;) {
 		struct tier_call call = {.deadline = deadline_in(c, c->config->deadlines.read_ms)};
 		uint64_t from = ft->at;
-		int r = tier_get(c->store, &call, key, from, end - from, ft->f->etag, &ft->sink);
+		char etag[ETAG_MAX];
+		int r;
 
-		if (!r && ft->at == end)
-			return 0;
+		fill_version(c, ft->f, etag);
+		r = tier_get(c->store, &call, key, from, end - from, etag, &ft->sink);
+		if (ft->at == end && (!r || (end > from && (r == -EIO || r == -ETIMEDOUT))))
+			return 0; /* an end that was not clean, with all bytes here */
 		if (!r)
 			r = -EIO; /* shorter than it said */
 		*err = call.err;
@@ -254,14 +287,15 @@ static int fetch_share(struct fetch *ft, const char *key, struct err *err)
 {
 	struct tier_call call = {.deadline = deadline_in(ft->c, ft->c->config->deadlines.read_ms)};
 	struct fill *f = ft->f;
-	char name[LOCAL_ID_LEN + 1];
+	char name[LOCAL_ID_LEN + 1], etag[ETAG_MAX];
 	struct record rec;
 	int fd, r;
 
 	record_init(&rec);
+	fill_version(ft->c, f, etag);
 	local_id_name(f->id, name);
 	local_unlink_id(f->tier->partial_fd, f->id);
-	r = tier_share(ft->c->store, &call, key, f->etag, f->tier->partial_fd, name, &rec);
+	r = tier_share(ft->c->store, &call, key, etag, f->tier->partial_fd, name, &rec);
 	if (!r)
 		r = fetch_begin(&ft->sink, &rec);
 	record_release(&rec);
@@ -287,6 +321,38 @@ static int fetch_from(struct fetch *ft, const char *key, struct err *err)
 		return fetch_range(ft, key, err);
 	r = fetch_share(ft, key, err);
 	return r == -EXDEV || r == -EOPNOTSUPP || r == -EMLINK ? fetch_range(ft, key, err) : r;
+}
+
+char *fill_key(struct cache *c, const struct fill *f)
+{
+	SCOPE_LOCK(&c->lock);
+	return f->obj ? obj_key_locked(f->obj) : strdup(f->key);
+}
+
+/* Absent only where neither here nor in the store a rename came in between. */
+static int fetch_named(struct fetch *ft, struct err *err)
+{
+	CLEANUP_FREE char *was = NULL;
+
+	for (int tries = 0;; tries++) {
+		CLEANUP_FREE char *key = fill_key(ft->c, ft->f);
+		CLEANUP_FREE char *at = key ? store_key(ft->c, key) : NULL;
+		int r;
+
+		if (!at)
+			return -ENOMEM;
+		if (was && !strcmp(was, at))
+			return -ENOENT;
+		if (tries > 4)
+			return -EIO;
+		r = fetch_from(ft, at, err);
+		if (r == -ENOENT && strcmp(at, key) != 0)
+			r = fetch_from(ft, key, err);
+		if (r != -ENOENT)
+			return r;
+		free(was);
+		was = STEAL_PTR(at);
+	}
 }
 
 /* --- the end of a fill --- */
@@ -329,6 +395,9 @@ static void fill_attach_body(struct cache *c, struct fill *f, struct list *out)
 
 	local_adjust(f->tier, (int64_t)cost - (int64_t)f->reserved);
 	f->reserved = 0;
+	if (!f->counted)
+		atomic_fetch_add(&f->tier->objects, 1);
+	f->counted = false;
 	body_added(c, o, f->tier, cost);
 	o->flags &= ~OBJ_SUSPECT;
 	if (f->had_files)
@@ -336,7 +405,7 @@ static void fill_attach_body(struct cache *c, struct fill *f, struct list *out)
 	list_for_each(it, &o->files) {
 		struct cfile *cf = list_entry(it, struct cfile, on_obj);
 
-		if (cf->fill != f)
+		if (cf->fill != f || cf->slot->kind == CFILE_NONE)
 			continue;
 		cf->slot->tier = f->tier->kind;
 		cf->slot->kind = CFILE_BODY;
@@ -361,6 +430,14 @@ static int fill_publish(struct cache *c, struct fill *f, struct list *out)
 	return r;
 }
 
+static void note_fill_error(struct cache *c, struct fill *f, int r, const char *text)
+{
+	CLEANUP_FREE char *key = fill_key(c, f);
+
+	if (key)
+		cache_note_error(c, key, r, text);
+}
+
 /* The last block arrived with this request. */
 static int fill_finish(struct cache *c, struct fill *f, struct list *out)
 {
@@ -369,27 +446,41 @@ static int fill_finish(struct cache *c, struct fill *f, struct list *out)
 	if (!r)
 		r = fill_publish(c, f, out);
 	if (r == -EIO)
-		cache_note_error(c, f->key, r, "the bytes do not have the checksum that was stored with them");
+		note_fill_error(c, f, r, "the bytes do not have the checksum that was stored with them");
 	return r;
 }
 
 /* --- the job --- */
 
+static uint64_t blocks_cost(const struct fill *f, uint32_t first, uint32_t n)
+{
+	uint64_t from = (uint64_t)first * FILL_BLOCK;
+
+	return n ? (block_end(f, first + n - 1) - from + 4095) & ~4095ull : 0;
+}
+
 static int fetch_admit(struct fetch *ft)
 {
 	struct fill *f = ft->f;
-	uint64_t from = (uint64_t)ft->first * FILL_BLOCK, bytes = block_end(f, ft->first + ft->n - 1) - from;
+	uint64_t bytes = blocks_cost(f, ft->first, ft->n);
+	bool count;
 	int r;
 
-	bytes = (bytes + 4095) & ~4095ull;
-	r = make_room(ft->c, f->tier, bytes, !f->reserved);
-	if (!r) {
+	{
 		SCOPE_LOCK(&ft->c->lock);
-		f->reserved += bytes;
-		ft->announced = (int64_t)bytes;
-		local_unwritten(f->tier, ft->announced);
+		count = !f->counted;
+		f->counted = true;
 	}
-	return r;
+	r = make_room(ft->c, f->tier, bytes, count);
+	SCOPE_LOCK(&ft->c->lock);
+	if (r && count)
+		f->counted = false;
+	if (r)
+		return r;
+	f->reserved += bytes;
+	ft->announced = (int64_t)bytes;
+	local_unwritten(f->tier, ft->announced);
+	return 0;
 }
 
 /* A version that is not there any more: the obj has to be looked at again. */
@@ -403,64 +494,94 @@ static void fetch_gone(struct cache *c, struct fill *f, int r)
 		if (!o)
 			return;
 		obj_get(o);
-		o->checked_ns = 0;
+		if (o->exist == EX_PRESENT)
+			o->checked_ns = 0;
 	}
 	if (r == -ENOENT)
 		obj_word(c, o, NULL, INT64_MAX);
 	obj_unref(c, o);
 }
 
-/* Books the end of a request; the blocks that did not come are asked for again by who needs them. */
-static void fetch_done(struct cache *c, struct fetch *ft, int r, struct list *out)
+/* What a request did not bring gives its room back, and is asked for again by who needs it. Lock held */
+static void blocks_failed(struct fetch *ft, int r)
+{
+	struct fill *f = ft->f;
+
+	for (uint32_t b = ft->first; b < ft->first + ft->n; b++) {
+		uint64_t cost = ft->announced ? blocks_cost(f, b, 1) : 0;
+
+		if (f->state[b] != BLOCK_BUSY)
+			continue;
+		f->state[b] = r == -ENOSPC ? BLOCK_EMPTY : BLOCK_FAILED;
+		f->reserved -= cost;
+		local_adjust(f->tier, -(int64_t)cost);
+	}
+	if (!f->n_blocks)
+		f->state[0] = BLOCK_FAILED;
+	f->fail = r;
+	f->failed_ns = clock_mono(ft->c->clock);
+}
+
+static void count_stale(struct list *waits)
+{
+	list_for_each(it, waits)
+		list_entry(it, struct cache_wait, on_flight)->stale++;
+}
+
+/* Books the end of a request. Returns what its waiters are told: 0, look again, or why the whole fill is over. */
+static int fetch_done(struct cache *c, struct fetch *ft, int r, struct list *out)
 {
 	SCOPE_LOCK(&c->lock);
 	struct fill *f = ft->f;
+	bool complete = f->n_blocks && f->n_present == f->n_blocks, stale = r == -ESTALE || r == -ENOENT;
+	int tell = 0;
 
 	local_unwritten(f->tier, -ft->announced);
-	for (uint32_t b = ft->first; b < ft->first + ft->n; b++)
-		if (f->state[b] == BLOCK_BUSY)
-			f->state[b] = BLOCK_EMPTY;
-	if (r == -ESTALE || r == -ENOENT || (r == -EIO && f->n_present == f->n_blocks))
-		fill_abandon(c, f, r == -ENOENT ? -ESTALE : r, out);
-	else if (r)
-		wake_collect(c, &f->waits, out);
-	else if (f->n_present == f->n_blocks)
-		wake_collect(c, &f->waits, out);
-	if (r == -ENOSPC && f->obj)
-		f->error = -ENOSPC; /* no room: its readers are streamed to */
+	if (r)
+		blocks_failed(ft, r);
+	if (stale || (complete && r && r != -ENOSPC)) {
+		fill_abandon(c, f, stale ? -ESTALE : r, out);
+		tell = stale ? 0 : r;
+	} else if (r == -ENOSPC && f->obj) {
+		f->error = r; /* no room: its readers are streamed to */
+	}
+	wake_collect(c, &f->waits, out);
+	if (stale)
+		count_stale(out);
 	f->flights--;
 	fill_check(c, f);
+	return tell;
 }
 
 static void fetch_job(struct cache *c, void *arg)
 {
 	struct fetch *ft = arg;
 	struct fill *f = ft->f;
-	CLEANUP_FREE char *at = NULL;
 	struct err err = {{0}};
 	struct list out;
 	bool last;
 	int r = fetch_admit(ft);
 
 	list_init(&out);
-	if (!r) {
-		at = store_key(c, f->key);
-		r = at ? fetch_from(ft, at, &err) : -ENOMEM;
-		if (r == -ENOENT && strcmp(at, f->key) != 0)
-			r = fetch_from(ft, f->key, &err);
-	}
+	if (!r)
+		r = fetch_named(ft, &err);
 	if (r == -ESTALE || r == -ENOENT)
 		fetch_gone(c, f, r);
 	else if (r && r != -ENOSPC)
-		cache_note_error(c, f->key, r, err_text(&err, r));
+		note_fill_error(c, f, r, err_text(&err, r));
+	if (r && ft->announced) /* bytes of a block that is not complete have no room any more */
+		(void)fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, ft->at - ft->at % FILL_BLOCK,
+				(uint64_t)ft->n * FILL_BLOCK);
 	{
 		SCOPE_LOCK(&c->lock);
-		last = !r && f->flights == 1 && f->n_present == f->n_blocks && f->obj;
+		last = !r && f->obj && !f->finishing && f->n_present == f->n_blocks;
+		f->finishing |= last;
 	}
 	if (last)
 		r = fill_finish(c, f, &out);
-	fetch_done(c, ft, r, &out);
-	wake_all(&out, r == -ENOSPC ? 0 : r == -ENOENT ? -ESTALE : r);
+	wake_all(&out, 0);
+	r = fetch_done(c, ft, r, &out);
+	wake_all(&out, r);
 	free(ft);
 }
 
@@ -507,6 +628,20 @@ static int fetch_blocks(struct cache *c, struct fill *f, uint32_t first, uint32_
 	return 0;
 }
 
+/* Why blocks of [first, end) did not come, told once; from then on they are asked for again. */
+static int take_failure(struct cache *c, struct fill *f, uint32_t first, uint32_t end)
+{
+	bool found = false;
+
+	for (uint32_t b = first; b < (f->n_blocks ? end : 1); b++) {
+		if (f->state[b] != BLOCK_FAILED)
+			continue;
+		f->state[b] = BLOCK_EMPTY;
+		found = true;
+	}
+	return found && fresh_failure(c, f) ? f->fail : 0;
+}
+
 int fill_want(struct cache *c, struct fill *f, uint64_t off, uint64_t len, uint64_t ahead)
 {
 	uint32_t first = off / FILL_BLOCK, end = (off + len + FILL_BLOCK - 1) / FILL_BLOCK, far;
@@ -518,6 +653,9 @@ int fill_want(struct cache *c, struct fill *f, uint64_t off, uint64_t len, uint6
 		missing = f->state[b] != BLOCK_PRESENT;
 	if (f->error)
 		return missing ? f->error : 0;
+	r = take_failure(c, f, first, end);
+	if (r)
+		return r;
 	if (!f->n_blocks)
 		return f->flights || !(r = fetch_start(c, f, 0, 0)) ? 1 : r;
 	far = (off + len + ahead) / FILL_BLOCK;

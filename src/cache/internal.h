@@ -96,11 +96,19 @@ struct wsession {
 	bool changed;		/* since the last flush */
 	bool dirtied;		/* ever */
 	bool killed;		/* its writer was killed, and on_kill says discard */
-	bool mapped;		/* a mapping may outlive the handles: watched by the background round */
-	uint64_t put_seq;	/* HELD entry of the last flush */
+	bool meta;		/* mode, owner, attributes changed: journalled with the bytes */
+	bool mapped;		/* a mapping may outlive the handles (one of writers): watched by the background round */
+	bool counted;		/* as an object in the disk's budget, while it has no body there */
+	bool holes;		/* the file may take less than its size: see write.c */
+	uint64_t put_seq;	/* entry of the last flush, */
+	uint64_t put_own;	/* the same where it is HELD and names this file; 0: it names another link (write: through) */
+	uint64_t drained_seq;	/* the last entry of the key that the store got meanwhile */
 	struct jbase base;
 	uint64_t size;		/* of the file */
-	uint64_t reserved;	/* bytes admitted for it */
+	uint64_t reserved;	/* bytes admitted for it, */
+	uint64_t pending;	/* of which these are not written yet, */
+	uint64_t claimed;	/* and up to where they reach, unless there are holes */
+	uint64_t uncounted;	/* in cache.written for this session */
 	uint64_t old_cost;	/* replaced: of the old body, which is still there */
 	int64_t look_mtime_ns, look_ctime_ns;
 	uint64_t look_size;
@@ -116,7 +124,7 @@ struct obj {
 	struct dirinfo *dir; /* directories only */
 	struct wsession *wr;
 	struct fill *fill;
-	struct flight *flight; /* head, publish, conversion: whoever waits for this obj */
+	struct flight *flight; /* head (then it is running), publish, conversion: whoever waits for this obj */
 	struct obj_extra *extra;
 	char *etag; /* NULL: none */
 	struct list files; /* cfile.on_obj */
@@ -159,13 +167,17 @@ struct fill {
 	struct list idle;    /* cache.idle_fills while no file uses it */
 	unsigned int files;  /* open files reading from it */
 	unsigned int flights;
-	uint64_t reserved;   /* bytes admitted; the object with the first */
+	uint64_t reserved;   /* bytes admitted */
+	bool counted;	     /* as an object */
+	bool finishing;	     /* a request found all blocks present, and publishes */
 	int error;	     /* != 0: failed for good */
+	int fail;	     /* of the last request that failed, */
+	int64_t failed_ns;   /* monotonic */
 	bool share_tried;
 	bool had_files;      /* a kernel inode may have pages of it: completion changes the epoch */
 };
 
-enum { BLOCK_EMPTY, BLOCK_BUSY, BLOCK_PRESENT };
+enum { BLOCK_EMPTY, BLOCK_BUSY, BLOCK_PRESENT, BLOCK_FAILED };
 
 struct cfile {
 	struct obj *obj;
@@ -229,6 +241,9 @@ struct cache {
 	uint64_t moves;	  /* steps at each rename: a key computed before may mean another file now */
 	uint64_t scan_found_bytes, scan_found_objects; /* bodies that were there at the start, as far as they were met */
 	uint64_t written; /* bytes in sessions that no journal entry counts yet */
+	struct loose *loose; /* files in staging/ that have room of their own until they are drained */
+	bool moving;	     /* a rename is between journal, local disk and tree: what is found by key is not to be trusted */
+	bool scanned;	     /* the scan is through: what is found later is counted at once */
 	uint64_t open_files, n_fills, n_waits;
 	char *errors[N_ERRORS];
 	unsigned int errors_next;
@@ -284,6 +299,7 @@ void obj_default_attr(struct cache *c, struct obj *o, mode_t type);
 bool obj_is_dir(const struct obj *o);
 /* Its own metadata was seen, not only its line in a listing. A foreign object may have none: no mode, no owner. */
 bool obj_told_whole(const struct obj *o);
+int key_len_check(const struct cache *c, size_t len); /* 0, or -ENAMETOOLONG */
 bool key_too_long(const struct cache *c, const struct obj *o); /* for the store, or for KEY_MAX */
 void obj_extra_free(struct obj_extra *x);
 int obj_save_meta(struct cache *c, struct obj *o); /* journals metadata; no lock held */
@@ -298,6 +314,10 @@ struct local *body_tier(struct cache *c); /* where a fill goes: disk, else RAM *
 /* A body of o is complete in tier: into the budget's order. Lock held */
 void body_added(struct cache *c, struct obj *o, struct local *tier, uint64_t cost);
 void body_gone(struct cache *c, struct obj *o, struct local *tier); /* lock held: flags, order, budget */
+/* The room of a file that only the journal names: given back once it is gone from staging/. Lock held */
+void room_until_gone(struct cache *c, uint64_t id, uint64_t cost);
+void room_settle(struct cache *c); /* gives it back. Lock held */
+void room_forget(struct cache *c); /* at the end */
 /* Admits bytes, evicting as needed. No lock held. 0 or -ENOSPC */
 int make_room(struct cache *c, struct local *l, uint64_t bytes, bool object);
 /*
@@ -310,7 +330,11 @@ void body_remove(struct cache *c, struct obj *o, const char *key, unsigned int t
 void body_drop(struct cache *c, struct obj *o); /* both; ns held */
 /* Opens o's complete body; -ENOENT: it has none (any more). No lock held */
 int body_open(struct cache *c, struct obj *o, struct local **ret_tier);
-/* Looks whether the mirror has key; fills o. No lock held; 0 or -ENOENT */
+/* The same, for who holds the lock: dropped in between, but what is opened is o's body at the return */
+int body_open_locked(struct cache *c, struct obj *o, struct local **ret_tier);
+/* While a rename is under way keys mean nothing: waits for its end. Lock held, dropped in between; ns not, but by who renames */
+void moves_await(struct cache *c);
+/* Looks whether the mirror has o's key; fills o. No lock held; 0, -ENOENT, or -EBADMSG: what is there is no body of ours */
 int body_probe(struct cache *c, struct obj *o);
 bool body_verify(struct cache *c, struct obj *o, int fd);
 int body_store_record(struct cache *c, struct obj *o); /* the present record to the body's xattrs; ns held or not */
@@ -343,6 +367,8 @@ int64_t ttl_ns(const struct cache *c);
 int obj_store_says(struct cache *c, struct obj *o, const struct record *rec, int64_t asked_ns, unsigned int *ret_todo);
 /* The same with its locks, the removal and the kernel's notice. No lock held */
 void obj_word(struct cache *c, struct obj *o, const struct record *rec, int64_t asked_ns);
+/* It was deleted or renamed here: what the store may still show under key is not key's */
+bool name_pending_gone(struct cache *c, const char *key);
 /* Where the store has the object: a pending rename may not have reached it. malloc'ed */
 char *store_key(struct cache *c, const char *key);
 
@@ -355,6 +381,7 @@ int list_start(struct cache *c, struct obj *dir); /* lock held */
 /* o's fill, made where missing. Lock held; NULL with *err */
 struct fill *fill_get(struct cache *c, struct obj *o, int *ret_err);
 void fill_unuse(struct cache *c, struct fill *f); /* a file let go. Lock held */
+char *fill_key(struct cache *c, const struct fill *f); /* malloc'ed; of its obj, or the last that it had. No lock held */
 /* Asks for [off, off+len) and ahead bytes more: 0 all present, 1 under way, -errno. Lock held */
 int fill_want(struct cache *c, struct fill *f, uint64_t off, uint64_t len, uint64_t ahead);
 void fill_abandon(struct cache *c, struct fill *f, int err, struct list *out); /* another version, or deleted. Lock held */
@@ -373,6 +400,8 @@ struct wsession *session_new(struct obj *o, uint64_t id, int fd, bool fresh); /*
 void session_free(struct cache *c, struct obj *o); /* lock held; the staging file is not touched */
 /* truncate(2) with or without an open file */
 int session_truncate(struct cache *c, struct obj *o, struct cfile *f, uint64_t size, struct cache_wait *w);
+/* Reserved is what the file takes and what is about to be written. Lock held */
+void session_settle(struct cache *c, struct wsession *wr);
 void session_look(struct wsession *wr); /* remembers size and times as a flush saw them */
 void session_unhash(struct wsession *wr); /* bytes change out of order */
 void session_dirty(struct cache *c, struct obj *o); /* lock held: something changed */
@@ -384,6 +413,8 @@ void session_dirty(struct cache *c, struct obj *o); /* lock held: something chan
  */
 int session_note(struct cache *c, struct obj *o, bool hold);
 void session_publish(struct cache *c, struct obj *o); /* the last writer left; OBJ_BUSY is set. No lock held */
+void drain_names_hold(void *arg, bool hold);
+void drained_moved(void *arg, const char *from, const char *to, const char *old_etag, const char *etag);
 void drained(void *arg, const struct jent *e, const char *etag, bool conflict);
 void drain_failed(void *arg, const struct jent *e, int error, const char *text);
 void cache_note_error(struct cache *c, const char *key, int error, const char *text);
@@ -394,19 +425,23 @@ bool has_store(const struct cache *c);
 struct jbase obj_base(const struct obj *o);
 /* Wakes who waits for room: something was drained, evicted or released. No lock held */
 void room_freed(struct cache *c);
+/* Waiting for room: CACHE_PENDING, or -ENOSPC where nothing is on its way out. Lock held */
+int room_wait(struct cache *c, struct cache_wait *w);
 /* The live put of o's key, if its bytes are in the journal only: staging id, or 0. Lock not needed */
 uint64_t journal_body(struct cache *c, const char *key, uint64_t *ret_seq);
 
 /* --- names.c --- */
 /* o loses its name: its bodies, its place in the tree, and, with journal, the store's copy. ns held */
 int name_drop(struct cache *c, struct obj *o, const char *key, bool journal);
-/* Before a live name is overwritten: its writer's file must not go with its journal entry. ns held */
-int writer_lets_go(struct cache *c, struct obj *o);
+/* An empty directory of the local mirrors goes. ns held */
+void mirror_rmdir(struct cache *c, const char *key);
 
 /* --- expire.c: the background round --- */
 int round_start(struct cache *c);
 void round_stop(struct cache *c);
 int cache_checkpoint(struct cache *c, bool clean);
+/* Ends the session of a mapping that is gone. No lock held */
+void watch_mapping(struct cache *c, struct obj *o);
 /* o's life is over: dropped here, deleted in the store. No lock held */
 void obj_expire(struct cache *c, struct obj *o);
 

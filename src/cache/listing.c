@@ -76,7 +76,15 @@ static int take_entry(void *arg, const struct tier_entry *e)
 	return 0;
 }
 
-/* Both locks held by the caller's caller: see apply_page. */
+/* Lock held */
+static bool pending_gone(struct cache *c, struct obj *o)
+{
+	CLEANUP_FREE char *key = obj_live(o) ? NULL : obj_key_locked(o);
+
+	return key && name_pending_gone(c, key);
+}
+
+/* With ns of its own: others get at names between two items, and the kernel is told without it. */
 static void apply_item(struct cache *c, struct obj *dir, struct batch_item *item, int64_t asked_ns)
 {
 	CLEANUP_FREE char *key = NULL;
@@ -84,18 +92,23 @@ static void apply_item(struct cache *c, struct obj *dir, struct batch_item *item
 	struct obj *o;
 	int ev = 0;
 
+	pthread_mutex_lock(&c->ns);
 	{
 		SCOPE_LOCK(&c->lock);
-		o = tree_get(c, dir, item->name);
-		if (!o)
+		o = dir->flags & OBJ_ORPHAN ? NULL : tree_get(c, dir, item->name);
+		if (!o) {
+			pthread_mutex_unlock(&c->ns);
 			return;
+		}
 		o->round = dir->dir->round;
 		if (!(o->flags & OBJ_PROBED) && o->exist == EX_UNKNOWN && !S_ISDIR(item->rec.mode)) {
 			pthread_mutex_unlock(&c->lock);
 			(void)body_probe(c, o);
 			pthread_mutex_lock(&c->lock);
 		}
-		if (!(S_ISDIR(item->rec.mode) && obj_live(o) && obj_is_dir(o)))
+		if (pending_gone(c, o))
+			;
+		else if (!(S_ISDIR(item->rec.mode) && obj_live(o) && obj_is_dir(o)))
 			ev = obj_store_says(c, o, &item->rec, asked_ns, &todo);
 		else
 			o->checked_ns = clock_mono(c->clock);
@@ -103,6 +116,7 @@ static void apply_item(struct cache *c, struct obj *dir, struct batch_item *item
 	}
 	if (key)
 		body_remove(c, o, key, todo);
+	pthread_mutex_unlock(&c->ns);
 	if (ev)
 		obj_emit(c, ev - 1, o);
 	obj_unref(c, o);
@@ -110,7 +124,6 @@ static void apply_item(struct cache *c, struct obj *dir, struct batch_item *item
 
 static void apply_page(struct cache *c, struct obj *dir, struct batch *b, int64_t asked_ns)
 {
-	SCOPE_LOCK(&c->ns);
 	for (size_t i = 0; i < b->n; i++)
 		apply_item(c, dir, &b->v[i], asked_ns);
 }

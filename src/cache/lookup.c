@@ -27,6 +27,42 @@ char *store_key(struct cache *c, const char *key)
 	return strdup(key);
 }
 
+/* The last word of the journal on this very key: 1 it goes, 0 something comes, -ENOENT: none. */
+static int last_word(struct cache *c, const char *key)
+{
+	struct jent e;
+	int r = journal_find(c->journal, key, &e);
+
+	if (r)
+		return r;
+	r = e.op == J_DELETE || e.op == J_RMDIR;
+	jent_release(&e);
+	return r;
+}
+
+bool name_pending_gone(struct cache *c, const char *key)
+{
+	CLEANUP_FREE char *origin = NULL;
+	int r = last_word(c, key);
+
+	if (r != -ENOENT)
+		return r == 1;
+	r = journal_origin(c->journal, key, &origin);
+	return r == -ENOENT || (r == 1 && last_word(c, origin) == 1);
+}
+
+/* A deletion that waits in the journal stands behind EX_DELETED; once it is through, the store is asked again. Lock held */
+static bool still_deleted(struct cache *c, struct obj *o)
+{
+	CLEANUP_FREE char *key = obj_key_locked(o);
+
+	if (!key || name_pending_gone(c, key))
+		return true;
+	obj_set_exist(o, EX_ABSENT);
+	o->checked_ns = 0;
+	return false;
+}
+
 /* What can be served although the store does not answer. */
 static bool servable(const struct obj *o)
 {
@@ -83,6 +119,8 @@ static int store_says_absent(struct cache *c, struct obj *o, unsigned int *ret_t
 		return 0; /* something of ours lies below, or did a moment ago */
 	obj_set_exist(o, EX_ABSENT);
 	o->flags &= ~OBJ_OWN_DIR;
+	if (o->fill)
+		fill_detach(c, o);
 	if (!was)
 		return 0;
 	*ret_todo = body_retire(c, o);
@@ -94,6 +132,8 @@ static int store_says_dir(struct cache *c, struct obj *o, const struct record *r
 {
 	bool was_file = obj_live(o) && !obj_is_dir(o);
 
+	if (o->fill)
+		fill_detach(c, o);
 	if (was_file) {
 		*ret_todo = body_retire(c, o);
 		o->epoch++;
@@ -125,7 +165,8 @@ int obj_store_says(struct cache *c, struct obj *o, const struct record *rec, int
 	if (o->dir && o->dir->n_live)
 		return 0; /* a name that is both: the directory is shown */
 	was = obj_live(o);
-	same = was && o->etag && !strcmp(o->etag, rec->etag) && o->size == rec->size;
+	same = was && o->size == rec->size &&
+	       (!(rec->known & REC_ETAG) || (o->etag && !strcmp(o->etag, rec->etag)));
 	resident = o->flags & (OBJ_RES_DISK | OBJ_RES_RAM);
 	if (was && !same) {
 		*ret_todo = body_retire(c, o);
@@ -213,12 +254,31 @@ static int head_key(struct cache *c, struct tier_call *call, const char *key, bo
 /* Where a rename is under way, the object is at one of two names: copied first, deleted after. */
 static int head_both(struct cache *c, struct tier_call *call, const char *key, bool dir_first, struct record *rec)
 {
-	CLEANUP_FREE char *at = store_key(c, key);
-	int r = at ? head_key(c, call, at, dir_first, rec) : -ENOMEM;
+	CLEANUP_FREE char *was = NULL;
 
-	if (r == -ENOENT && strcmp(at, key) != 0)
-		r = head_key(c, call, key, dir_first, rec);
-	return r;
+	for (int tries = 0; tries < 4; tries++) {
+		CLEANUP_FREE char *at = store_key(c, key);
+		int r = !at ? -ENOMEM : name_pending_gone(c, key) ? -ENOENT : 0;
+
+		if (r || (was && !strcmp(was, at)))
+			return r ? r : -ENOENT;
+		r = head_key(c, call, at, dir_first, rec);
+		if (r == -ENOENT && strcmp(at, key) != 0)
+			r = head_key(c, call, key, dir_first, rec);
+		if (r != -ENOENT)
+			return r;
+		free(was);
+		was = STEAL_PTR(at); /* another rename may have got there meanwhile */
+	}
+	return -EAGAIN;
+}
+
+/* A rename here came in between: what was asked was not about this name. */
+static bool key_is(struct cache *c, struct obj *o, const char *key)
+{
+	CLEANUP_FREE char *now = obj_key(c, o);
+
+	return now && !strcmp(now, key);
 }
 
 static void head_job(struct cache *c, void *arg)
@@ -246,14 +306,15 @@ static void head_job(struct cache *c, void *arg)
 	/* A foreign object has no mode or owner to tell: what came is all there is. */
 	if (!r)
 		rec.known |= REC_USER;
-	if (r == 0 || r == -ENOENT)
-		obj_word(c, o, r ? NULL : &rec, asked_ns);
-	else if (!soft)
+	if (r == 0 || r == -ENOENT) {
+		if (key_is(c, o, key))
+			obj_word(c, o, r ? NULL : &rec, asked_ns);
+	} else if (!soft && key && r != -EAGAIN)
 		cache_note_error(c, key, r, err_text(&call.err, r));
 	{
 		SCOPE_LOCK(&c->lock);
-		if (r == -ENOENT)
-			r = 0;
+		if (r == -ENOENT || r == -EAGAIN)
+			r = 0; /* whoever waits looks again */
 		if (r)
 			o->tried_ns = clock_mono(c->clock);
 		if (r && servable(o))
@@ -281,7 +342,7 @@ static bool known_now(struct cache *c, struct obj *o, bool full)
 {
 	struct dirinfo *pdir = o->parent ? o->parent->dir : NULL;
 
-	if (!o->parent || o->wr || o->exist == EX_LOCAL || o->exist == EX_DELETED)
+	if (!o->parent || o->wr || o->exist == EX_LOCAL || (o->exist == EX_DELETED && still_deleted(c, o)))
 		return true;
 	if (!has_store(c)) {
 		if (o->exist == EX_UNKNOWN && o->flags & OBJ_PROBED)
@@ -335,9 +396,10 @@ int obj_refresh(struct cache *c, struct obj *o, bool full, struct cache_wait *w)
 		return 0;
 	if (ask_listing(c, o))
 		return wait_on(c, &o->parent->dir->flight.waits, w, c->config->deadlines.lookup_ms);
-	start = !o->flight;
 	r = obj_flight_wait(c, o, w, c->config->deadlines.lookup_ms);
-	if (start && r == CACHE_PENDING) {
+	start = r == CACHE_PENDING && !o->flight->running;
+	if (start) {
+		o->flight->running = true;
 		obj_get(o);
 		job_run(c, POOL_FOREGROUND, head_job, o);
 	}

@@ -10,19 +10,31 @@
 
 #include "cache/internal.h"
 
-bool key_too_long(const struct cache *c, const struct obj *o)
+int key_len_check(const struct cache *c, size_t len)
 {
-	CLEANUP_FREE char *key = obj_key_locked(o);
 	size_t max = KEY_MAX;
 
 	if (has_store(c) && c->store->caps.max_key && c->store->caps.max_key < max)
 		max = c->store->caps.max_key;
-	return !key || strlen(key) >= max;
+	return len > max ? -ENAMETOOLONG : 0;
+}
+
+bool key_too_long(const struct cache *c, const struct obj *o)
+{
+	CLEANUP_FREE char *key = obj_key_locked(o);
+
+	return !key || key_len_check(c, strlen(key));
 }
 
 static void stamp(struct cache *c, struct obj *dir)
 {
 	dir->mtime_ns = clock_wall(c->clock);
+}
+
+/* As far as it is known here: what the store would say was not waited for. Lock held */
+static bool name_is_taken(struct cache *c, const struct obj *o)
+{
+	return o->wr || o->flags & OBJ_BUSY || (obj_live(o) && !obj_expired(c, o));
 }
 
 /* A name that is to be made: 0, the obj UNKNOWN or ABSENT or DELETED. Lock held, dropped in between */
@@ -46,10 +58,10 @@ static int new_name(struct cache *c, struct obj *dir, const char *name, struct o
 	*ret = tree_get(c, dir, name);
 	if (!*ret)
 		return -ENOMEM;
-	if (!key_too_long(c, *ret))
-		return 0;
-	obj_put_locked(c, *ret);
-	return -ENAMETOOLONG;
+	r = key_too_long(c, *ret) ? -ENAMETOOLONG : name_is_taken(c, *ret) ? -EEXIST : 0;
+	if (r)
+		obj_put_locked(c, *ret);
+	return r;
 }
 
 static void init_new(struct cache *c, struct obj *o, mode_t mode, uid_t uid, gid_t gid)
@@ -202,32 +214,34 @@ int cache_symlink(struct cache *c, struct obj *dir, const char *name, const char
 
 /* --- unlink --- */
 
-/* Keeps the writer's file under a name that the journal does not know, as its entry is about to go. ns held */
-int writer_lets_go(struct cache *c, struct obj *o)
+/* What its writer flushed is forgotten; the file is left to it. ns held */
+static void writer_unnamed(struct cache *c, struct obj *o)
 {
-	char from[LOCAL_ID_LEN + 1], to[LOCAL_ID_LEN + 1];
-	uint64_t id;
+	uint64_t seq;
 
 	{
 		SCOPE_LOCK(&c->lock);
 		if (!o->wr)
-			return 0;
-		id = id_next(c);
-		local_id_name(o->wr->id, from);
+			return;
+		seq = o->wr->put_own;
+		o->wr->put_seq = o->wr->put_own = 0;
 	}
-	local_id_name(id, to);
-	if (renameat(c->staging_fd, from, c->staging_fd, to))
-		return -errno;
-	SCOPE_LOCK(&c->lock);
-	o->wr->id = id;
-	o->wr->put_seq = 0;
-	list_for_each(it, &o->files) {
-		struct cfile *f = list_entry(it, struct cfile, on_obj);
+	if (seq)
+		(void)journal_drop(c->journal, seq, false); /* unless what replaced it in the journal took it along */
+}
 
-		if (f->slot->kind == CFILE_WRITE)
-			f->slot->id = id;
+/* Without a store the journal knows only what is being written: that it was is forgotten. ns held */
+static int journal_forget(struct cache *c, struct obj *o, uint64_t seq)
+{
+	bool written;
+	int r;
+
+	{
+		SCOPE_LOCK(&c->lock);
+		written = o->wr;
 	}
-	return 0;
+	r = journal_drop(c->journal, seq, !written);
+	return r == -ENOENT ? 0 : r;
 }
 
 /* The journal's part: the store must lose the object, if it ever had it. ns held */
@@ -240,11 +254,13 @@ static int journal_unlink(struct cache *c, struct obj *o, const char *key)
 	known_to_journal = !journal_find(c->journal, key, &live);
 	if (known_to_journal)
 		jent_release(&live);
+	if (!has_store(c))
+		return known_to_journal ? journal_forget(c, o, live.seq) : 0;
 	{
 		SCOPE_LOCK(&c->lock);
 		change.base = o->wr ? o->wr->base : obj_base(o);
 	}
-	if (!known_to_journal && (!has_store(c) || change.base.cond == TIER_IF_ABSENT))
+	if (!known_to_journal && change.base.cond == TIER_IF_ABSENT)
 		return 0;
 	record_init(&change.rec);
 	return append_change(c, &change, false, NULL);
@@ -287,6 +303,11 @@ static void bodies_unlink(struct cache *c, struct obj *o, const char *key)
 	{
 		SCOPE_LOCK(&c->lock);
 		replaced = o->wr && o->wr->replaced;
+		if (replaced) {
+			local_adjust(c->disk, -(int64_t)o->wr->old_cost);
+			o->wr->old_cost = 0;
+			o->wr->replaced = false;
+		}
 		todo = body_retire(c, o);
 	}
 	body_remove(c, o, key, todo);
@@ -294,16 +315,26 @@ static void bodies_unlink(struct cache *c, struct obj *o, const char *key)
 		(void)local_body_unlink(c->disk, key);
 }
 
+/* What a mapping still changes is nobody's any more, and the background round does not find it: the session ends. */
+static void mapping_unnamed(struct cache *c, void *arg)
+{
+	watch_mapping(c, arg);
+	obj_unref(c, arg);
+}
+
 int name_drop(struct cache *c, struct obj *o, const char *key, bool journal)
 {
-	int r = writer_lets_go(c, o);
+	int r = journal ? journal_unlink(c, o, key) : 0;
 
-	if (!r && journal)
-		r = journal_unlink(c, o, key);
 	if (r)
 		return r;
+	writer_unnamed(c, o);
 	bodies_unlink(c, o, key);
 	SCOPE_LOCK(&c->lock);
+	if (o->wr && o->wr->mapped) {
+		obj_get(o);
+		job_run(c, POOL_BACKGROUND, mapping_unnamed, o);
+	}
 	tree_unlink(c, o, key);
 	return 0;
 }
@@ -342,10 +373,21 @@ static int journal_rmdir(struct cache *c, struct obj *o, const char *key)
 {
 	struct jent change = {.op = J_RMDIR, .key = (char *)key};
 
-	if (!has_store(c) || !(o->flags & OBJ_OWN_DIR))
-		return 0; /* nobody made it: it went with what was below */
+	{
+		SCOPE_LOCK(&c->lock);
+		if (!has_store(c) || !(o->flags & OBJ_OWN_DIR))
+			return 0; /* nobody made it: it went with what was below */
+	}
 	record_init(&change.rec);
 	return append_change(c, &change, false, NULL);
+}
+
+void mirror_rmdir(struct cache *c, const char *key)
+{
+	if (c->disk)
+		(void)local_dir_remove(c->disk, key);
+	if (c->ram)
+		(void)local_dir_remove(c->ram, key);
 }
 
 int cache_rmdir(struct cache *c, struct obj *dir, const char *name, struct cache_wait *w)
@@ -371,8 +413,8 @@ int cache_rmdir(struct cache *c, struct obj *dir, const char *name, struct cache
 	}
 	if (!r)
 		r = key ? journal_rmdir(c, o, key) : -ENOMEM;
-	if (!r && body_tier(c))
-		(void)local_dir_remove(body_tier(c), key);
+	if (!r)
+		mirror_rmdir(c, key);
 	if (!r) {
 		SCOPE_LOCK(&c->lock);
 		tree_unlink(c, o, key);

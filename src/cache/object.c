@@ -369,12 +369,27 @@ void obj_default_attr(struct cache *c, struct obj *o, mode_t type)
 		o->mtime_ns = clock_wall(c->clock);
 }
 
+/* Nothing is known below a directory that has no name: its absent and deleted names go. */
+static void drop_children(struct cache *c, struct obj *dir)
+{
+	while (dir->dir && !list_empty(&dir->dir->children)) {
+		struct obj *o = list_entry(dir->dir->children.next, struct obj, sibling);
+
+		obj_get(o);
+		tree_detach(c, o);
+		obj_put_locked(c, o);
+	}
+}
+
 void tree_detach(struct cache *c, struct obj *o)
 {
 	struct obj *parent = o->parent;
 
 	if (!parent)
 		return;
+	drop_children(c, o);
+	if (o->fill)
+		fill_detach(c, o);
 	obj_set_exist(o, EX_ABSENT);
 	obj_unlink_tree(c, o);
 	o->flags |= OBJ_ORPHAN;

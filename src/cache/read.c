@@ -39,14 +39,16 @@ struct stream_job {
 	struct cfile *f;
 	char *buf;
 	uint64_t off, len, got, size;
+	char etag[ETAG_MAX];
 };
 
 static int stream_begin(struct tier_sink *sink, const struct record *rec)
 {
 	struct stream_job *s = (struct stream_job *)sink;
 
-	if (rec->size != s->size || strcmp(rec->etag, s->f->slot->etag) != 0)
+	if (rec->size != s->size || (s->etag[0] && strcmp(rec->etag, s->etag) != 0))
 		return -ESTALE;
+	memcpy(s->etag, rec->etag, sizeof(s->etag));
 	return 0;
 }
 
@@ -64,13 +66,15 @@ static int stream_write(struct tier_sink *sink, const void *buf, size_t len, uin
 static int stream_get(struct cache *c, struct stream_job *s)
 {
 	struct tier_call call = {.deadline = deadline_in(c, c->config->deadlines.read_ms)};
-	CLEANUP_FREE char *key = obj_key(c, s->f->obj);
+	CLEANUP_FREE char *key = fill_key(c, s->f->fill);
 	CLEANUP_FREE char *at = key ? store_key(c, key) : NULL;
 	int r;
 
 	if (!at)
 		return -ENOMEM;
-	r = tier_get(c->store, &call, at, s->off, s->len, s->f->slot->etag, &s->sink);
+	r = tier_get(c->store, &call, at, s->off, s->len, s->etag, &s->sink);
+	if (r == -ENOENT && strcmp(at, key) != 0)
+		r = tier_get(c->store, &call, key, s->off, s->len, s->etag, &s->sink);
 	if (!r && s->got != s->len)
 		r = -EIO;
 	if (r == -ENOENT)
@@ -95,6 +99,8 @@ static void stream_job(struct cache *c, void *arg)
 		f->stream_buf = r ? NULL : s->buf;
 		f->stream_off = s->off;
 		f->stream_len = r ? 0 : s->len;
+		if (!r && !f->slot->etag[0])
+			memcpy(f->slot->etag, s->etag, sizeof(s->etag));
 		f->stream_flight.running = false;
 		wake_collect(c, &f->stream_flight.waits, &out);
 	}
@@ -119,7 +125,8 @@ static int stream_start(struct cache *c, struct cfile *f, uint64_t off, size_t l
 	s->c = c;
 	s->f = f;
 	s->off = off;
-	s->size = f->slot->size;
+	s->size = f->fill->size;
+	memcpy(s->etag, f->slot->etag, sizeof(s->etag));
 	s->len = off + want < s->size ? want : s->size - off;
 	s->buf = malloc(s->len);
 	if (!s->buf) {

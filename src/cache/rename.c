@@ -34,15 +34,18 @@ static int find_ends(struct cache *c, struct obj *from_dir, const char *from, st
 {
 	int r = key_part_check(to, strlen(to), to_dir == c->root);
 
+	*ret_o = *ret_t = NULL;
 	if (!r)
 		r = child_get(c, from_dir, from, w, ret_o);
 	if (r)
 		return r;
+	for (struct obj *dir = to_dir; dir; dir = dir->parent)
+		if (dir == *ret_o)
+			return -EINVAL; /* into itself */
 	r = (*ret_o)->flags & OBJ_BUSY ? obj_flight_wait(c, *ret_o, w, c->config->deadlines.open_ms) : 0;
 	if (!r)
 		r = child_get(c, to_dir, to, w, ret_t);
 	if (r == -ENOENT) {
-		*ret_t = NULL;
 		return to_dir->flags & OBJ_ORPHAN ? -ENOENT : 0;
 	}
 	if (!r && *ret_t != *ret_o)
@@ -120,12 +123,19 @@ static void local_rename(struct cache *c, const char *from, const char *to)
 		(void)local_body_rename(c->ram, from, to);
 }
 
+/* While journal and local disk are ahead of the tree, nobody concludes anything from a key. */
+static void set_moving(struct cache *c, bool moving)
+{
+	SCOPE_LOCK(&c->lock);
+	c->moving = moving;
+}
+
 /* ns held */
 static int rename_ends(struct cache *c, struct obj *o, struct obj *t, struct obj *to_dir, const char *to)
 {
 	CLEANUP_FREE char *from_key = NULL;
 	CLEANUP_FREE char *to_key = NULL;
-	int r = 0;
+	int r;
 
 	{
 		SCOPE_LOCK(&c->lock);
@@ -136,16 +146,16 @@ static int rename_ends(struct cache *c, struct obj *o, struct obj *t, struct obj
 	}
 	if (!from_key || !to_key)
 		return -ENOMEM;
-	if (strlen(to_key) > KEY_MAX)
+	if (key_len_check(c, strlen(to_key)))
 		return -ENAMETOOLONG;
-	if (t && !obj_is_dir(t))
-		r = writer_lets_go(c, t);
-	if (!r)
-		r = journal_rename(c, o, t, from_key, to_key);
-	if (r)
+	set_moving(c, true);
+	r = journal_rename(c, o, t, from_key, to_key);
+	if (r) {
+		set_moving(c, false);
 		return r;
+	}
 	if (t && obj_is_dir(t)) {
-		(void)local_dir_remove(body_tier(c), to_key);
+		mirror_rmdir(c, to_key);
 		SCOPE_LOCK(&c->lock);
 		tree_detach(c, t);
 	} else if (t) {
@@ -153,6 +163,7 @@ static int rename_ends(struct cache *c, struct obj *o, struct obj *t, struct obj
 	}
 	local_rename(c, from_key, to_key);
 	SCOPE_LOCK(&c->lock);
+	c->moving = false;
 	return tree_rename(c, o, to_dir, to, from_key);
 }
 

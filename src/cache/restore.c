@@ -62,6 +62,19 @@ static int restore_body(struct cache *c, struct obj *o, struct cfile_state *slot
 	return file_with_fd(c, o, slot, fd, ret);
 }
 
+/* A displaced body is not found by the scan: the first of its files brings its room along. */
+static void open_id_charged(struct cache *c, struct obj *o, struct local *l, uint64_t id, int fd)
+{
+	SCOPE_LOCK(&c->lock);
+	list_for_each(it, &o->files) {
+		struct cfile *f = list_entry(it, struct cfile, on_obj);
+
+		if (f->slot->kind == CFILE_OPEN_ID && f->slot->id == id)
+			return;
+	}
+	local_adjust(l, (int64_t)local_cost(fd));
+}
+
 static int restore_open_id(struct cache *c, struct obj *o, struct cfile_state *slot, struct cfile **ret)
 {
 	struct local *l = slot->tier == LOCAL_RAM ? c->ram : c->disk;
@@ -69,6 +82,7 @@ static int restore_open_id(struct cache *c, struct obj *o, struct cfile_state *s
 
 	if (fd < 0)
 		return -ESTALE;
+	open_id_charged(c, o, l, slot->id, fd);
 	return file_with_fd(c, o, slot, fd, ret);
 }
 
@@ -87,7 +101,7 @@ static int restore_fill(struct cache *c, struct obj *o, struct cfile_state *slot
 		o->known |= REC_SIZE | REC_ETAG;
 		obj_set_exist(o, EX_PRESENT);
 	}
-	if (o->size != was.size || strcmp(o->etag ? o->etag : "", was.etag) != 0)
+	if (o->flags & OBJ_ORPHAN || o->size != was.size || strcmp(o->etag ? o->etag : "", was.etag) != 0)
 		return -ESTALE;
 	f = has_store(c) ? fill_get(c, o, &r) : NULL;
 	if (!f)
@@ -134,18 +148,25 @@ static int restore_session(struct cache *c, struct obj *o, const struct cfile_st
 {
 	struct wsession *wr;
 
-	if (o->wr)
-		return o->wr->id == slot->id ? (close(fd), 0) : -ESTALE;
+	if (o->wr) {
+		close(fd);
+		return o->wr->id == slot->id ? 0 : -ESTALE;
+	}
 	record_of_staging(o, fd);
 	wr = session_new(o, slot->id, fd, false);
-	if (!wr)
+	if (!wr) {
+		close(fd);
 		return -ENOMEM;
+	}
 	wr->created = slot->created;
 	wr->changed = wr->dirtied = true;
 	wr->put_seq = slot->put_seq;
-	wr->size = wr->look_size;
-	wr->reserved = local_cost(fd);
-	local_adjust_if(c->disk, (int64_t)wr->reserved);
+	wr->size = wr->claimed = wr->look_size;
+	wr->holes = local_cost(fd) < wr->size;
+	session_settle(c, wr);
+	wr->counted = c->disk;
+	if (c->disk)
+		atomic_fetch_add(&c->disk->objects, 1);
 	wr->base.cond = slot->created ? TIER_IF_ABSENT : slot->etag[0] ? TIER_IF_MATCH : TIER_ANY;
 	memcpy(wr->base.etag, slot->etag, sizeof(wr->base.etag));
 	if (o->flags & OBJ_ORPHAN)

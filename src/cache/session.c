@@ -8,7 +8,8 @@
  *	nothing, or a truncation while nobody has it open	a new staging file; an old body stays until the publish
  *	a clean body that has no other name			it is renamed to staging/<id>: readers go on seeing the same inode
  *	a body whose put is not drained				the journal gets a copy; the inode goes on as staging/<id>
- *	a body that a local store shares, or one in RAM		a copy; whoever reads the old one keeps it
+ *	a body that a local store shares or may come to share,
+ *	or one in RAM						a copy; whoever reads the old one keeps it
  *
  * A crash before the first flush leaves a staging file that no journal entry names: it is dropped, and the store has the
  * object as it was. Where there is no store, the journal names it before it is moved.
@@ -67,6 +68,14 @@ void session_free(struct cache *c, struct obj *o)
 	free(wr);
 }
 
+void session_settle(struct cache *c, struct wsession *wr)
+{
+	uint64_t now = local_cost(wr->fd) + wr->pending;
+
+	local_adjust_if(c->disk, (int64_t)now - (int64_t)wr->reserved);
+	wr->reserved = now;
+}
+
 void session_unhash(struct wsession *wr)
 {
 	SCOPE_LOCK(&wr->hash_lock);
@@ -95,11 +104,18 @@ struct jbase obj_base(const struct obj *o)
 
 uint64_t journal_body(struct cache *c, const char *key, uint64_t *ret_seq)
 {
-	struct jent e;
+	struct jent e, before;
 	uint64_t id = 0;
 
 	if (journal_find(c->journal, key, &e))
 		return 0;
+	/* Renamed while it was on its way: its bytes go under the name that they had. */
+	if (e.op == J_RENAME && !journal_find(c->journal, e.key, &before)) {
+		bool older = before.op == J_PUT && before.seq < e.seq; /* else somebody else's, who took the name since */
+
+		jent_release(older ? &e : &before);
+		e = older ? before : e;
+	}
 	if (e.op == J_PUT) {
 		id = e.staging_id;
 		if (ret_seq)
@@ -116,6 +132,8 @@ struct begun {
 	enum begun_how how;
 	uint64_t id;  /* staging/<id> */
 	uint64_t seq; /* journal entry that names it already, 0 = none */
+	uint64_t room; /* admitted for a copy */
+	bool counted;  /* and for one object more */
 };
 
 /* --- the ways to begin; OBJ_BUSY is set, no lock is held (copies take long). They return a descriptor for writing --- */
@@ -129,40 +147,53 @@ static int begin_empty(struct cache *c, uint64_t *ret_id)
 	return local_create(c->staging_fd, *ret_id);
 }
 
-static int begin_copy(struct cache *c, int from, uint64_t size, uint64_t *ret_id)
+static void copy_drop(struct cache *c, uint64_t id, uint64_t room)
 {
-	CLEANUP_CLOSE int fd = begin_empty(c, ret_id);
-	int r;
+	local_unlink_id(c->staging_fd, id);
+	local_adjust_if(c->disk, -(int64_t)room);
+}
 
-	if (fd < 0)
-		return fd;
-	r = c->disk ? make_room(c, c->disk, size, false) : 0;
-	if (!r)
-		r = fs_copy_fd(from, fd, size, NULL);
-	if (r) {
-		local_unlink_id(c->staging_fd, *ret_id);
+/* *ret_room: what is admitted for it. */
+static int begin_copy(struct cache *c, int from, uint64_t size, uint64_t *ret_id, uint64_t *ret_room)
+{
+	uint64_t room = c->disk ? (size + 4095) & ~4095ull : 0;
+	int r = room ? make_room(c, c->disk, room, false) : 0, fd;
+
+	if (r)
 		return r;
+	fd = begin_empty(c, ret_id);
+	r = fd < 0 ? fd : fs_copy_fd(from, fd, size, NULL);
+	if (!r) {
+		*ret_room = room;
+		return fd;
 	}
-	return steal_fd(&fd);
+	if (fd >= 0)
+		close(fd);
+	copy_drop(c, *ret_id, room);
+	return r;
 }
 
 /* The journal's put gets a copy; its inode becomes the one that is written. -ENOENT: it was drained meanwhile. */
 static int begin_rebody(struct cache *c, uint64_t seq, uint64_t staged, uint64_t size, uint64_t *ret_id)
 {
 	CLEANUP_CLOSE int from = local_open_id(c->staging_fd, staged, O_RDWR);
-	uint64_t copy_id;
+	uint64_t copy_id, room;
 	int copy, r;
 
 	if (from < 0)
 		return from;
-	copy = begin_copy(c, from, size, &copy_id);
+	copy = begin_copy(c, from, size, &copy_id, &room);
 	if (copy < 0)
 		return copy;
 	close(copy);
 	r = journal_rebody(c->journal, seq, copy_id);
 	if (r) {
-		local_unlink_id(c->staging_fd, copy_id);
+		copy_drop(c, copy_id, room);
 		return r;
+	}
+	{
+		SCOPE_LOCK(&c->lock);
+		room_until_gone(c, copy_id, room);
 	}
 	*ret_id = staged;
 	return steal_fd(&from);
@@ -214,29 +245,36 @@ static nlink_t fd_links(int fd)
 /* An existing object's bytes become writable: a descriptor, or -EINPROGRESS: the body itself is to be moved. */
 static int begin_body(struct cache *c, struct obj *o, struct begun *b)
 {
-	CLEANUP_FREE char *key = obj_key(c, o);
-	uint64_t seq = 0, size, staged = key ? journal_body(c, key, &seq) : 0;
+	uint64_t seq = 0, size, staged;
 	CLEANUP_CLOSE int body = -1;
 	struct local *l;
 	int fd;
 
 	{
+		SCOPE_LOCK(&c->ns); /* a name means the same here and in the journal */
+		CLEANUP_FREE char *key = obj_key(c, o);
+
+		staged = key ? journal_body(c, key, &seq) : 0;
 		SCOPE_LOCK(&c->lock);
 		size = o->size;
 	}
 	b->how = BEGUN_SAME_INODE;
-	if (staged) {
+	if (staged && !tier_can(c->store, TIER_CAP_SHARE)) {
 		fd = begin_rebody(c, seq, staged, size, &b->id);
 		if (fd != -ENOENT)
 			return fd;
+	} else if (staged && !c->disk) {
+		body = local_open_id(c->staging_fd, staged, O_RDONLY);
+		b->how = BEGUN_COPIED;
+		return body < 0 ? -EAGAIN : begin_copy(c, body, size, &b->id, &b->room);
 	}
 	body = body_open(c, o, &l);
 	if (body < 0)
-		return body;
+		return body == -ENOENT ? -EAGAIN : body;
 	if (l == c->disk && fd_links(body) == 1)
 		return -EINPROGRESS;
 	b->how = BEGUN_COPIED;
-	return begin_copy(c, body, size, &b->id);
+	return begin_copy(c, body, size, &b->id, &b->room);
 }
 
 /* --- putting it together --- */
@@ -260,10 +298,8 @@ static unsigned int old_body_out(struct cache *c, struct obj *o, struct wsession
 {
 	uint64_t cost = o->flags & OBJ_RES_DISK ? o->disk.cost : 0;
 
-	if (how == BEGUN_COPIED || !cost) {
-		wr->reserved = how == BEGUN_FRESH ? 0 : local_cost(wr->fd);
-		if (how == BEGUN_SAME_INODE)
-			local_adjust_if(c->disk, (int64_t)wr->reserved);
+	if (how == BEGUN_COPIED || !(o->flags & OBJ_RES_DISK)) {
+		session_settle(c, wr); /* from what was admitted, if anything, to what the file takes */
 		return body_retire(c, o);
 	}
 	local_adjust_if(c->disk, (int64_t)cost); /* stays charged: as the old body, or as the written file */
@@ -293,10 +329,15 @@ static int begin_commit(struct cache *c, struct obj *o, const char *key, const s
 		wr->created = !obj_live(o);
 		wr->base = obj_base(o);
 		wr->changed = wr->dirtied = b->how == BEGUN_FRESH;
-		wr->put_seq = b->seq;
-		wr->size = b->how == BEGUN_FRESH ? 0 : o->size;
+		wr->put_seq = wr->put_own = b->seq;
+		wr->size = wr->claimed = b->how == BEGUN_FRESH ? 0 : o->size;
+		wr->reserved = b->room;
+		wr->holes = b->how != BEGUN_FRESH && local_cost(fd) < o->size;
 		unlink_name = b->how == BEGUN_SAME_INODE && o->flags & OBJ_RES_DISK;
 		todo = old_body_out(c, o, wr, b->how);
+		wr->counted = c->disk;
+		if (c->disk && !b->counted)
+			atomic_fetch_add(&c->disk->objects, 1); /* the old body's place */
 		if (o->fill)
 			fill_detach(c, o);
 		if (!(o->flags & OBJ_ORPHAN))
@@ -325,29 +366,77 @@ static void note_record(struct cache *c, struct obj *o, int fd)
 	record_release(&rec);
 }
 
+/* An object more on the disk, unless the old body's place is taken over. */
+static int begin_count(struct cache *c, struct obj *o, struct begun *b)
+{
+	int r;
+
+	{
+		SCOPE_LOCK(&c->lock);
+		if (!c->disk || o->flags & OBJ_RES_DISK)
+			return 0;
+	}
+	r = make_room(c, c->disk, 0, true);
+	b->counted = !r;
+	return r;
+}
+
+static void begin_undo(struct cache *c, const struct begun *b, int fd)
+{
+	if (b->counted)
+		local_unreserve(c->disk, 0, true);
+	if (fd >= 0 && !b->seq) /* else the journal names it */
+		copy_drop(c, b->id, b->room);
+	else if (fd < 0 && b->seq)
+		(void)journal_drop(c->journal, b->seq, false);
+}
+
+/* o's key, or NULL: it has lost its name, or a directory above it has. */
+static char *key_if_named(struct cache *c, struct obj *o)
+{
+	SCOPE_LOCK(&c->lock);
+	const struct obj *top = o;
+
+	while (top->parent)
+		top = top->parent;
+	return top == c->root ? obj_key_locked(o) : NULL;
+}
+
+/* ns held */
+static int begin_named(struct cache *c, struct obj *o, struct begun *b, int *fd)
+{
+	CLEANUP_FREE char *key = key_if_named(c, o);
+
+	if (!key)
+		return -ESTALE; /* of the name that it was opened by */
+	if (*fd == -EINPROGRESS)
+		*fd = begin_move(c, o, key, b);
+	return *fd < 0 ? *fd : begin_commit(c, o, key, b, *fd);
+}
+
 static int begin(struct cache *c, struct obj *o, bool fresh)
 {
 	struct begun b = {.how = BEGUN_FRESH};
-	CLEANUP_FREE char *key = NULL;
-	CLEANUP_CLOSE int fd = -1;
-	int r;
+	int r = begin_count(c, o, &b), fd;
 
+	if (r)
+		return r;
 	fd = fresh ? begin_empty(c, &b.id) : begin_body(c, o, &b);
-	if (fd < 0 && fd != -EINPROGRESS)
-		return fd;
-	if (fresh)
-		note_record(c, o, fd);
-	SCOPE_LOCK(&c->ns);
-	key = obj_key(c, o);
-	if (!key)
-		return -ENOMEM;
-	if (fd == -EINPROGRESS)
-		fd = begin_move(c, o, key, &b);
-	if (fd < 0)
-		return fd;
-	r = begin_commit(c, o, key, &b, fd);
+	if (fd >= 0 || fd == -EINPROGRESS) {
+		if (fresh)
+			note_record(c, o, fd);
+		SCOPE_LOCK(&c->ns);
+		r = begin_named(c, o, &b, &fd);
+	} else {
+		r = fd;
+	}
 	if (!r)
-		steal_fd(&fd);
+		return 0;
+	begin_undo(c, &b, fd);
+	if (fd >= 0)
+		close(fd);
+	if (r == -ENOSPC && has_store(c))
+		journal_hurry(c->journal, ""); /* whoever asked waits for that */
 	return r;
 }
 
@@ -366,7 +455,7 @@ static void begin_job(struct cache *c, void *arg)
 			o->wr->writers++; /* until whoever waits has joined */
 		obj_flight_end(c, o, &out);
 	}
-	wake_all(&out, r);
+	wake_all(&out, r == -EAGAIN ? 0 : r);
 	{
 		SCOPE_LOCK(&c->lock);
 		unused = o->wr;
@@ -407,7 +496,8 @@ static int join(struct cache *c, struct obj *o, int flags)
 		if (ftruncate(wr->fd, 0))
 			return -errno;
 		session_unhash(wr);
-		wr->size = 0;
+		wr->size = wr->claimed = 0;
+		session_settle(c, wr);
 		session_dirty(c, o);
 	}
 	wr->writers++;
@@ -462,8 +552,12 @@ static int begin_in_job(struct cache *c, struct obj *o, struct cache_wait *w)
 
 static int begin_once(struct cache *c, struct obj *o, int flags, struct cache_wait *w)
 {
-	bool fresh = !obj_live(o) || (flags & O_TRUNC && list_empty(&o->files));
+	bool fresh;
 
+	moves_await(c);
+	fresh = !obj_live(o) || (flags & O_TRUNC && list_empty(&o->files));
+	if (o->flags & OBJ_ORPHAN && !o->wr)
+		return -ESTALE;
 	if (o->flags & OBJ_BUSY)
 		return obj_flight_wait(c, o, w, c->config->deadlines.open_ms);
 	if (o->wr)
@@ -481,7 +575,9 @@ int session_begin(struct cache *c, struct obj *o, int flags, struct cache_wait *
 
 	for (int tries = 0; r == -EAGAIN && tries < 8; tries++)
 		r = begin_once(c, o, flags, w); /* EAGAIN: something came between, look again */
-	return r;
+	if (r == -ENOSPC)
+		r = room_wait(c, w);
+	return r == -EAGAIN ? -EIO : r;
 }
 
 void session_end(struct cache *c, struct obj *o)
@@ -497,17 +593,37 @@ void session_end(struct cache *c, struct obj *o)
 	obj_unref(c, o);
 }
 
+static void session_resized(struct cache *c, struct obj *o, uint64_t size)
+{
+	struct wsession *wr = o->wr;
+	bool in_order;
+
+	{
+		SCOPE_LOCK(&wr->hash_lock);
+		in_order = size == wr->hash_off;
+	}
+	if (!in_order)
+		session_unhash(wr);
+	SCOPE_LOCK(&c->lock);
+	wr->holes = wr->holes || size > wr->size;
+	wr->size = wr->claimed = size;
+	session_settle(c, wr);
+	session_dirty(c, o);
+}
+
 int session_truncate(struct cache *c, struct obj *o, struct cfile *f, uint64_t size, struct cache_wait *w)
 {
 	bool own = !f || !f->writer;
 	int r = 0;
 
+	if (has_store(c) && size > c->store->caps.max_size)
+		return -EFBIG;
 	if (own) {
 		SCOPE_LOCK(&c->lock);
 		if (obj_is_dir(o))
 			return -EISDIR;
 		r = o->wr ? 0 : obj_refresh(c, o, false, w);
-		if (!r && !obj_live(o) && !(o->flags & OBJ_ORPHAN))
+		if (!r && !o->wr && (!obj_live(o) || o->flags & OBJ_ORPHAN))
 			r = -ENOENT;
 		if (!r)
 			r = session_begin(c, o, size ? O_RDWR : O_RDWR | O_TRUNC, w);
@@ -516,13 +632,8 @@ int session_truncate(struct cache *c, struct obj *o, struct cfile *f, uint64_t s
 	}
 	if (ftruncate(o->wr->fd, size))
 		r = -errno;
-	{
-		SCOPE_LOCK(&c->lock);
-		if (!r && size != o->wr->hash_off)
-			session_unhash(o->wr);
-		o->wr->size = size;
-		session_dirty(c, o);
-	}
+	if (!r)
+		session_resized(c, o, size);
 	if (own) {
 		int n = r ? r : session_note(c, o, true);
 

@@ -16,6 +16,7 @@ void cache_wait_init(struct cache_wait *w, void (*done)(struct cache_wait *w, in
 	w->deadline = 0;
 	w->state = WAIT_IDLE;
 	w->cold = w->synced = false;
+	w->stale = 0;
 	list_init(&w->on_flight);
 	list_init(&w->on_clock);
 }

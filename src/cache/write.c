@@ -22,6 +22,7 @@ void room_freed(struct cache *c)
 	list_init(&out);
 	{
 		SCOPE_LOCK(&c->lock);
+		room_settle(c);
 		wake_collect(c, &c->room_waits, &out);
 	}
 	wake_all(&out, 0);
@@ -38,10 +39,10 @@ static bool draining(struct cache *c)
 	return js.entries > js.held;
 }
 
-static int wait_for_room(struct cache *c, struct cache_wait *w)
+int room_wait(struct cache *c, struct cache_wait *w)
 {
-	journal_hurry(c->journal, "");
-	SCOPE_LOCK(&c->lock);
+	if (!draining(c))
+		return -ENOSPC;
 	return wait_on(c, &c->room_waits, w, c->config->write.drain_deadline_ms);
 }
 
@@ -49,44 +50,76 @@ static int wait_for_room(struct cache *c, struct cache_wait *w)
 static int check_dirty(struct cache *c, struct cache_wait *w)
 {
 	struct journal_stats js;
-	uint64_t dirty;
 
 	if (!has_store(c) || !c->config->write.max_dirty)
 		return 0;
 	journal_stats(c->journal, &js);
+	if (js.bytes < c->config->write.max_dirty && js.entries == js.held)
+		return 0;
 	{
 		SCOPE_LOCK(&c->lock);
-		dirty = js.bytes + c->written;
+		if (js.bytes + c->written < c->config->write.max_dirty)
+			return 0;
 	}
-	if (dirty < c->config->write.max_dirty || js.entries == js.held)
+	journal_hurry(c->journal, ""); /* tells of itself: not below our lock */
+	SCOPE_LOCK(&c->lock);
+	journal_stats(c->journal, &js); /* below the lock, so that no end is missed */
+	if (js.bytes + c->written < c->config->write.max_dirty || js.entries == js.held)
 		return 0;
-	return wait_for_room(c, w);
+	return room_wait(c, w);
 }
 
-/* Admits what writing [off, off + len) may add to the file. */
-static int admit(struct cache *c, struct wsession *wr, uint64_t off, uint64_t len, struct cache_wait *w)
+/*
+ * What writing [off, off + len) may add to the file: all of it where there may be holes, else what lies behind the part
+ * that is claimed. Lock held
+ */
+static uint64_t claim(struct wsession *wr, uint64_t off, uint64_t len, bool holes)
 {
-	uint64_t need, page = 4096;
+	uint64_t from = off & ~4095ull, end = (off + len + 4095) & ~4095ull, have = (wr->claimed + 4095) & ~4095ull;
+
+	wr->holes = wr->holes || holes || off > wr->claimed;
+	if (wr->holes)
+		have = from;
+	wr->claimed = off + len > wr->claimed ? off + len : wr->claimed;
+	return end > have ? end - (from > have ? from : have) : 0;
+}
+
+/* Admits what a change may take; *ret_need is for admitted(), also where it fails. */
+static int admit(struct cache *c, struct wsession *wr, uint64_t off, uint64_t len, bool holes, struct cache_wait *w,
+		 uint64_t *ret_need)
+{
+	uint64_t need;
 	int r;
 
+	*ret_need = 0;
 	if (!c->disk)
 		return 0;
-	if (off >= wr->size)
-		need = ((off + len + page - 1) & ~(page - 1)) - (off & ~(page - 1)); /* what lies between is a hole */
-	else if (off + len > wr->size)
-		need = ((off + len + page - 1) & ~(page - 1)) - ((wr->size + page - 1) & ~(page - 1));
-	else
-		return 0;
-	if (!need)
-		return 0;
-	r = make_room(c, c->disk, need, false);
-	if (!r) {
+	{
 		SCOPE_LOCK(&c->lock);
-		wr->reserved += need;
-		c->written += need;
-		return 0;
+		need = claim(wr, off, len, holes);
 	}
-	return draining(c) ? wait_for_room(c, w) : r;
+	r = need ? make_room(c, c->disk, need, false) : 0;
+	if (r == -ENOSPC && has_store(c))
+		journal_hurry(c->journal, "");
+	SCOPE_LOCK(&c->lock);
+	if (r) {
+		wr->holes = true; /* what was claimed is not there: from now on each write counts in full */
+		return room_wait(c, w);
+	}
+	wr->reserved += need;
+	wr->pending += need;
+	wr->uncounted += need;
+	c->written += need;
+	*ret_need = need;
+	return 0;
+}
+
+/* The change is done, or given up: what is reserved becomes what is taken. Lock held */
+static void admitted(struct cache *c, struct wsession *wr, uint64_t need)
+{
+	wr->pending -= need;
+	if (wr->holes)
+		session_settle(c, wr);
 }
 
 static void hash_write(struct wsession *wr, const void *buf, size_t len, uint64_t off)
@@ -107,6 +140,7 @@ int cache_write(struct cache *c, struct cfile *f, const void *buf, size_t len, o
 		struct cache_wait *w)
 {
 	struct wsession *wr = f->obj->wr;
+	uint64_t need;
 	int r;
 
 	if (!f->writer)
@@ -115,14 +149,20 @@ int cache_write(struct cache *c, struct cfile *f, const void *buf, size_t len, o
 		return -EFBIG;
 	r = check_dirty(c, w);
 	if (!r)
-		r = admit(c, wr, off, len, w);
-	if (!r)
-		r = fs_pwrite_full(f->fd, buf, len, off);
+		r = admit(c, wr, off, len, false, w, &need);
 	if (r)
 		return r;
-	hash_write(wr, buf, len, off);
+	r = fs_pwrite_full(f->fd, buf, len, off);
+	if (!r)
+		hash_write(wr, buf, len, off);
+	else
+		session_unhash(wr); /* a part of it may be there */
 	SCOPE_LOCK(&c->lock);
+	wr->holes = wr->holes || r;
+	admitted(c, wr, need);
 	session_dirty(c, f->obj);
+	if (r)
+		return r;
 	if (off + len > wr->size)
 		wr->size = off + len;
 	if (kill_priv)
@@ -134,7 +174,8 @@ int cache_fallocate(struct cache *c, struct cfile *f, int mode, off_t off, off_t
 {
 	struct wsession *wr = f->obj->wr;
 	struct stat st;
-	int r = 0;
+	uint64_t need;
+	int r;
 
 	if (!f->writer)
 		return -EBADF;
@@ -142,18 +183,17 @@ int cache_fallocate(struct cache *c, struct cfile *f, int mode, off_t off, off_t
 		return -EOPNOTSUPP;
 	if (has_store(c) && (uint64_t)(off + len) > c->store->caps.max_size)
 		return -EFBIG;
-	if (!(mode & FALLOC_FL_PUNCH_HOLE))
-		r = admit(c, wr, off, len, w);
+	r = admit(c, wr, off, mode & FALLOC_FL_PUNCH_HOLE ? 0 : len, true, w, &need);
 	if (r)
 		return r;
-	if (fallocate(f->fd, mode, off, len))
-		return -errno;
+	r = fallocate(f->fd, mode, off, len) ? -errno : 0;
 	session_unhash(wr);
 	SCOPE_LOCK(&c->lock);
+	admitted(c, wr, need);
 	session_dirty(c, f->obj);
 	if (!fstat(f->fd, &st))
 		wr->size = st.st_size;
-	return 0;
+	return r;
 }
 
 /* --- flush and fsync --- */
@@ -161,6 +201,7 @@ int cache_fallocate(struct cache *c, struct cfile *f, int mode, off_t off, off_t
 /* Stores through a mapping of the body do not come here as writes: the file's times tell. */
 static bool looks_changed(struct cache *c, struct wsession *wr)
 {
+	SCOPE_LOCK(&c->lock);
 	struct wsession now = {.fd = wr->fd};
 
 	if (wr->changed)
@@ -177,15 +218,18 @@ static int wait_through(struct cache *c, struct obj *o, struct cache_wait *w)
 {
 	CLEANUP_FREE char *key = obj_key(c, o);
 
-	if (!key || !*key || !journal_pending(c->journal, key, o->wr->put_seq))
+	if (!key || !*key)
 		return 0;
 	journal_hurry(c->journal, key);
 	SCOPE_LOCK(&c->lock);
+	if (!journal_pending(c->journal, key, o->wr->put_seq))
+		return 0;
 	return wait_on(c, &c->room_waits, w, c->config->write.drain_deadline_ms);
 }
 
-static bool flush_is_through(struct cache *c, struct wsession *wr, unsigned int flags)
+static bool flush_is_through(struct cache *c, const struct wsession *wr, unsigned int flags)
 {
+	SCOPE_LOCK(&c->lock);
 	return has_store(c) && c->config->write.mode == WRITE_THROUGH && !(flags & CACHE_FLUSH_OTHER) && wr->size;
 }
 
@@ -205,7 +249,10 @@ int cache_flush(struct cache *c, struct cfile *f, unsigned int flags, struct cac
 	through = flush_is_through(c, o->wr, flags);
 	if (!w->deadline && looks_changed(c, o->wr))
 		r = session_note(c, o, !through);
-	f->slot->put_seq = o->wr->put_seq;
+	{
+		SCOPE_LOCK(&c->lock);
+		f->slot->put_seq = o->wr->put_seq;
+	}
 	return !r && through ? wait_through(c, o, w) : r;
 }
 
@@ -222,8 +269,8 @@ static int sync_obj(struct cache *c, struct obj *o)
 
 	{
 		SCOPE_LOCK(&c->lock);
-		if (!o->wr)
-			return 0;
+		if (!o->wr || !o->wr->writers)
+			return 0; /* whoever asked has left, and what was written is being published */
 		o->wr->writers++; /* it stays while we sync */
 		fd = o->wr->fd;
 	}
