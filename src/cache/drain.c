@@ -186,18 +186,18 @@ static int tell_done(struct drain_try *t)
 static int try_done(struct drain_try *t)
 {
 	struct drain *d = t->d;
-	bool put = t->e->op == J_PUT && !t->given_up;
-	uint64_t size = t->e->size;
 	int r = tell_done(t);
 
-	if (r == 0)
-		r = journal_done(d->conf.journal, t->e, t->given_up ? NULL : t->etag, false);
+	if (r)
+		return r;
+	/* Counted before a flush can return. */
+	if (t->e->op == J_PUT && !t->given_up) {
+		count_one(d->conf.counters, COUNTER_uploads);
+		count_add(d->conf.counters, COUNTER_drain_bytes, t->e->size);
+	}
+	r = journal_done(d->conf.journal, t->e, t->given_up ? NULL : t->etag, false);
 	if (r)
 		return err_set(&t->call.err, r, "journal: cannot note that %s is done", t->e->key);
-	if (put) {
-		count_one(d->conf.counters, COUNTER_uploads);
-		count_add(d->conf.counters, COUNTER_drain_bytes, size);
-	}
 	note_success(d);
 	return 0;
 }

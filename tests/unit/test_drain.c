@@ -47,6 +47,7 @@ static void test_changes_reach_the_store(void **state)
 	assert_int_equal(tier_head(w->mem, &call, "d/", &rec), 0);
 	record_release(&rec);
 	assert_int_equal(w->failed, 0);
+	df_stop(w);
 	assert_false(jf_staged(&w->f, 1));
 	assert_int_equal(count_get(&w->counters, COUNTER_uploads), 1);
 	assert_int_equal(count_get(&w->counters, COUNTER_drain_bytes), 5);
@@ -248,6 +249,7 @@ static void test_copy_goes_up_where_the_body_was_taken(void **state)
 	close(fd);
 	df_flush(w);
 	df_expect_stored(w, "a", "closed");
+	df_stop(w);
 	assert_true(jf_staged(&w->f, 1));
 	assert_false(jf_staged(&w->f, copy));
 }
