@@ -71,6 +71,8 @@ static int journal_rename(struct cache *c, struct obj *o, struct obj *t, const c
 		/* After a crash the target is known by this alone, where its bytes are only in the store. */
 		if (!change.dir)
 			r = obj_to_record(o, &change.rec);
+		change.rec.known &= ~REC_ETAG; /* for the drainer that means: the copy is made, of this version */
+		change.rec.etag[0] = '\0';
 	}
 	if (!r)
 		r = append_change(c, &change, false, NULL);
