@@ -47,7 +47,8 @@ static int session_record(struct obj *o, struct record *ret)
 		ret->mtime_ns = st.st_mtim.tv_sec * NSEC_PER_SEC + st.st_mtim.tv_nsec;
 	ret->etag[0] = '\0';
 	ret->xxh3 = (struct xxh3){{0}};
-	ret->known = (ret->known | REC_SIZE | REC_MTIME | REC_MODE | REC_OWNER | REC_USER) & ~(REC_ETAG | REC_XXH3);
+	ret->known = (ret->known | REC_SIZE | REC_MTIME | REC_MODE | REC_OWNER | REC_USER) &
+		     ~(REC_ETAG | REC_XXH3);
 	return 0;
 }
 
@@ -115,7 +116,8 @@ static int note(struct cache *c, struct obj *o, bool hold)
 	if (!r)
 		r = append_change(c, &change, hold, &seq);
 	if (!r && !hold && own)
-		(void)journal_drop(c->journal, own, false); /* of an fsync before: what it says is in the new one */
+		(void)journal_drop(c->journal, own,
+				   false); /* of an fsync before: what it says is in the new one */
 	{
 		SCOPE_LOCK(&c->lock);
 		if (r && r != -ENOENT)
@@ -148,7 +150,10 @@ static struct xxh3 session_hash(struct wsession *wr, uint64_t size)
 	return h;
 }
 
-/* Nothing newer than seq waits for key; the journal forgets seq itself only after it was told of. */
+/*
+ * Nothing but seq waits for key; the journal forgets seq itself only after it was told of. (What waits behind a rename
+ * may have a smaller number.)
+ */
 static bool nothing_newer(struct cache *c, const char *key, uint64_t seq)
 {
 	struct jent newer;
@@ -156,7 +161,7 @@ static bool nothing_newer(struct cache *c, const char *key, uint64_t seq)
 
 	if (journal_find(c->journal, key, &newer))
 		return true;
-	none = newer.seq <= seq;
+	none = newer.seq == seq;
 	jent_release(&newer);
 	return none;
 }
@@ -277,7 +282,8 @@ static void put_back(struct cache *c, struct obj *o)
 	record_release(&rec);
 	SCOPE_LOCK(&c->lock);
 	if (r && has_store(c))
-		local_unlink_id(c->staging_fd, o->wr->id); /* the store has it, or the journal a copy */
+		local_unlink_id(c->staging_fd,
+				o->wr->id); /* the store has it, or the journal a copy */
 	if (o->exist == EX_LOCAL && key && nothing_newer(c, key, o->wr->drained_seq))
 		obj_set_exist(o, EX_PRESENT);
 	session_close(c, o);
@@ -332,7 +338,7 @@ static int publish_commit(struct cache *c, struct obj *o, struct record *rec)
 	else if (!body)
 		r = journal_drop(c->journal, o->wr->put_seq, false);
 	else
-		return body; /* the next start finds the entry and tries again */
+		return body;	     /* the next start finds the entry and tries again */
 	return r == -ENOENT ? 0 : r; /* write: through: it is there already */
 }
 
@@ -368,7 +374,9 @@ static void publish_change(struct cache *c, struct obj *o, const struct xxh3 *h)
 	SCOPE_LOCK(&c->lock);
 	if (!has_store(c) && !r)
 		obj_set_exist(o, EX_PRESENT);
-	session_close(c, o); /* where it failed: the journal has the last flush, the error list says why */
+	session_close(
+		c,
+		o); /* where it failed: the journal has the last flush, the error list says why */
 }
 
 enum ending { END_DISCARD, END_PUBLISH, END_PUT_BACK };
@@ -448,7 +456,8 @@ static void drained_put(struct cache *c, struct obj *o, const struct jent *e, co
 		obj_set_exist(o, EX_PRESENT);
 		o->checked_ns = *etag || obj_is_dir(o) ? clock_mono(c->clock) : 0;
 		if (o->dir && o->flags & OBJ_NEW_DIR) {
-			o->flags &= ~OBJ_NEW_DIR; /* others see it from now on, and may put something into it */
+			o->flags &=
+				~OBJ_NEW_DIR; /* others see it from now on, and may put something into it */
 			o->dir->listed_ns = o->checked_ns;
 		}
 	}
@@ -508,7 +517,8 @@ void drained(void *arg, const struct jent *e, const char *etag, bool conflict)
 }
 
 /* A directory's rename brought one object of it to its new name in the store. ns held */
-void drained_moved(void *arg, const char *from, const char *to, const char *old_etag, const char *etag)
+void drained_moved(void *arg, const char *from, const char *to, const char *old_etag,
+		   const char *etag)
 {
 	struct cache *c = arg;
 	struct obj *o;
@@ -521,7 +531,8 @@ void drained_moved(void *arg, const char *from, const char *to, const char *old_
 			return;
 		obj_get(o);
 		(void)obj_set_etag(o, etag);
-		if (o->wr && o->wr->base.cond == TIER_IF_MATCH && !strcmp(o->wr->base.etag, old_etag))
+		if (o->wr && o->wr->base.cond == TIER_IF_MATCH &&
+		    !strcmp(o->wr->base.etag, old_etag))
 			snprintf(o->wr->base.etag, sizeof(o->wr->base.etag), "%s", etag);
 	}
 	(void)body_store_record(c, o);

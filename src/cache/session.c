@@ -111,7 +111,8 @@ uint64_t journal_body(struct cache *c, const char *key, uint64_t *ret_seq)
 		return 0;
 	/* Renamed while it was on its way: its bytes go under the name that they had. */
 	if (e.op == J_RENAME && !journal_find(c->journal, e.key, &before)) {
-		bool older = before.op == J_PUT && before.seq < e.seq; /* else somebody else's, who took the name since */
+		bool older = before.op == J_PUT &&
+			     before.seq < e.seq; /* else somebody else's, who took the name since */
 
 		jent_release(older ? &e : &before);
 		e = older ? before : e;
@@ -130,8 +131,8 @@ enum begun_how { BEGUN_FRESH, BEGUN_SAME_INODE, BEGUN_COPIED };
 
 struct begun {
 	enum begun_how how;
-	uint64_t id;  /* staging/<id> */
-	uint64_t seq; /* journal entry that names it already, 0 = none */
+	uint64_t id;   /* staging/<id> */
+	uint64_t seq;  /* journal entry that names it already, 0 = none */
 	uint64_t room; /* admitted for a copy */
 	bool counted;  /* and for one object more */
 };
@@ -154,7 +155,8 @@ static void copy_drop(struct cache *c, uint64_t id, uint64_t room)
 }
 
 /* *ret_room: what is admitted for it. */
-static int begin_copy(struct cache *c, int from, uint64_t size, uint64_t *ret_id, uint64_t *ret_room)
+static int begin_copy(struct cache *c, int from, uint64_t size, uint64_t *ret_id,
+		      uint64_t *ret_room)
 {
 	uint64_t room = c->disk ? (size + 4095) & ~4095ull : 0;
 	int r = room ? make_room(c, c->disk, room, false) : 0, fd;
@@ -174,7 +176,8 @@ static int begin_copy(struct cache *c, int from, uint64_t size, uint64_t *ret_id
 }
 
 /* The journal's put gets a copy; its inode becomes the one that is written. -ENOENT: it was drained meanwhile. */
-static int begin_rebody(struct cache *c, uint64_t seq, uint64_t staged, uint64_t size, uint64_t *ret_id)
+static int begin_rebody(struct cache *c, uint64_t seq, uint64_t staged, uint64_t size,
+			uint64_t *ret_id)
 {
 	CLEANUP_CLOSE int from = local_open_id(c->staging_fd, staged, O_RDWR);
 	uint64_t copy_id, room;
@@ -263,15 +266,15 @@ static int begin_body(struct cache *c, struct obj *o, struct begun *b)
 		fd = begin_rebody(c, seq, staged, size, &b->id);
 		if (fd != -ENOENT)
 			return fd;
-	} else if (staged && !c->disk) {
-		body = local_open_id(c->staging_fd, staged, O_RDONLY);
-		b->how = BEGUN_COPIED;
-		return body < 0 ? -EAGAIN : begin_copy(c, body, size, &b->id, &b->room);
 	}
 	body = body_open(c, o, &l);
+	if (body == -ENOENT && staged) { /* no disk for bodies, or no room on it */
+		body = local_open_id(c->staging_fd, staged, O_RDONLY);
+		l = NULL;
+	}
 	if (body < 0)
 		return body == -ENOENT ? -EAGAIN : body;
-	if (l == c->disk && fd_links(body) == 1)
+	if (l && l == c->disk && fd_links(body) == 1)
 		return -EINPROGRESS;
 	b->how = BEGUN_COPIED;
 	return begin_copy(c, body, size, &b->id, &b->room);
@@ -294,15 +297,18 @@ static void readers_follow(struct cache *c, struct obj *o, uint64_t id)
 }
 
 /* The old body leaves the tree and, but for its bytes that go on, the budget. Lock held; returns body_remove()'s work */
-static unsigned int old_body_out(struct cache *c, struct obj *o, struct wsession *wr, enum begun_how how)
+static unsigned int old_body_out(struct cache *c, struct obj *o, struct wsession *wr,
+				 enum begun_how how)
 {
 	uint64_t cost = o->flags & OBJ_RES_DISK ? o->disk.cost : 0;
 
 	if (how == BEGUN_COPIED || !(o->flags & OBJ_RES_DISK)) {
-		session_settle(c, wr); /* from what was admitted, if anything, to what the file takes */
+		session_settle(
+			c, wr); /* from what was admitted, if anything, to what the file takes */
 		return body_retire(c, o);
 	}
-	local_adjust_if(c->disk, (int64_t)cost); /* stays charged: as the old body, or as the written file */
+	local_adjust_if(c->disk,
+			(int64_t)cost); /* stays charged: as the old body, or as the written file */
 	body_gone(c, o, c->disk);
 	if (how == BEGUN_FRESH) {
 		wr->replaced = true;
@@ -315,7 +321,8 @@ static unsigned int old_body_out(struct cache *c, struct obj *o, struct wsession
 }
 
 /* The session is there: the old body's name goes. ns held */
-static int begin_commit(struct cache *c, struct obj *o, const char *key, const struct begun *b, int fd)
+static int begin_commit(struct cache *c, struct obj *o, const char *key, const struct begun *b,
+			int fd)
 {
 	unsigned int todo;
 	bool unlink_name;
@@ -485,7 +492,8 @@ static int begin_cold(struct cache *c, struct obj *o, struct cache_wait *w)
 
 static bool needs_copy(struct cache *c, struct obj *o)
 {
-	return o->size > COPY_INLINE && (!has_store(c) || tier_can(c->store, TIER_CAP_SHARE) || o->exist == EX_LOCAL || o->flags & OBJ_RES_RAM);
+	return o->size > COPY_INLINE && (!has_store(c) || tier_can(c->store, TIER_CAP_SHARE) ||
+					 o->exist == EX_LOCAL || o->flags & OBJ_RES_RAM);
 }
 
 static int join(struct cache *c, struct obj *o, int flags)
@@ -611,7 +619,8 @@ static void session_resized(struct cache *c, struct obj *o, uint64_t size)
 	session_dirty(c, o);
 }
 
-int session_truncate(struct cache *c, struct obj *o, struct cfile *f, uint64_t size, struct cache_wait *w)
+int session_truncate(struct cache *c, struct obj *o, struct cfile *f, uint64_t size,
+		     struct cache_wait *w)
 {
 	bool own = !f || !f->writer;
 	int r = 0;
