@@ -65,7 +65,7 @@ class Mount:
         self.log_path = self.base / "log"
         self.store = store
         self.proxy = store.proxy() if store else None
-        self.known = {}  # pid -> start time
+        self.known = set()  # pids seen
         self.env = {
             name: value for name, value in os.environ.items() if not name.startswith("COGFS_")
         }
@@ -191,7 +191,8 @@ class Mount:
         All processes of this mount that live (zombies do not), oldest first: the one that was started, the one
         that holds the cache directory's lock, those seen before, and their children.
 
-        From /proc/PID/stat alone: environ and cmdline of a process that hangs cannot be read.
+        From /proc/PID/status alone: who reads stat, cmdline or environ of a process that waits in execve for a
+        server that hangs, hangs as well.
         """
         table = _processes()
         roots = {self.process.pid} if self.process else set()
@@ -199,13 +200,13 @@ class Mount:
             roots.add(int((self.cache_dir / "lock").read_text().split("\n", 1)[0]))
         except (OSError, ValueError):
             pass
-        found = {pid for pid, began in self.known.items() if pid in table and table[pid].began == began}
-        found |= {pid for pid in roots if pid in table and table[pid].name.startswith("cogfs")}
+        roots |= self.known
+        found = {pid for pid in roots if pid in table and table[pid].name.startswith("cogfs")}
         more = True
         while more:
             more = {pid for pid, entry in table.items() if entry.parent in found} - found
             found |= more
-        self.known.update({pid: table[pid].began for pid in found})
+        self.known |= found
         return sorted(pid for pid in found if table[pid].state not in "ZX")
 
     def worker(self):
@@ -302,9 +303,8 @@ def _find(tree, name):
 
 class _Process:
     def __init__(self, text):
-        self.name, rest = text.split("(", 1)[1].rsplit(")", 1)
-        fields = rest.split()
-        self.state, self.parent, self.began = fields[0], int(fields[1]), int(fields[19])
+        fields = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+        self.name, self.state, self.parent = fields["Name"], fields["State"][0], int(fields["PPid"])
 
 
 def _processes():
@@ -313,7 +313,7 @@ def _processes():
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             try:
-                table[int(entry)] = _Process(Path(f"/proc/{entry}/stat").read_text())
+                table[int(entry)] = _Process(Path(f"/proc/{entry}/status").read_text(errors="replace"))
             except OSError:
                 pass
     return table

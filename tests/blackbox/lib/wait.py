@@ -95,12 +95,12 @@ def stuck_processes():
         if not entry.isdigit():
             continue
         try:
-            with open(f"/proc/{entry}/stat") as file:
-                name, rest = file.read().rsplit(")", 1)
-            with open(f"/proc/{entry}/stack") as file:
-                stack = file.read()
-        except (OSError, ValueError):
+            with open(f"/proc/{entry}/status", errors="replace") as file:
+                fields = dict(line.split(":\t", 1) for line in file if ":\t" in line)
+            with open(f"/proc/{entry}/wchan") as file:
+                where = file.read()
+        except OSError:
             continue
-        if rest.split()[0] == "D" and ("fuse" in stack or "request_wait_answer" in stack):
-            stuck.append((int(entry), name.split("(", 1)[1], stack.splitlines()[0]))
+        if fields["State"].startswith("D") and ("fuse" in where or "request_wait" in where):
+            stuck.append((int(entry), fields["Name"].strip(), where))
     return stuck
