@@ -97,10 +97,12 @@ def stuck_processes():
         try:
             with open(f"/proc/{entry}/status", errors="replace") as file:
                 fields = dict(line.split(":\t", 1) for line in file if ":\t" in line)
+            if not fields["State"].startswith("D"):
+                continue
             with open(f"/proc/{entry}/wchan") as file:
                 where = file.read()
         except OSError:
             continue
-        if fields["State"].startswith("D") and ("fuse" in where or "request_wait" in where):
+        if "fuse" in where or "request_wait" in where:
             stuck.append((int(entry), fields["Name"].strip(), where))
     return stuck
