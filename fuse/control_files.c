@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The control directory's nodes: names, attributes, texts. The conversation is in control_talk.c. */
+/*
+ * The control directory's nodes: names, attributes, texts. The conversation is in control_talk.c.
+ */
 #include "fuse/control_files.h"
 
 #include <errno.h>
@@ -211,9 +213,9 @@ void control_write(fuse_req_t req, struct handle *fh, const char *buf, size_t si
 	int rc = have_file(req, fh);
 
 	if (!rc)
-		rc = fh->control->talk ? control_talk_write(fh->control->talk,
-							    fuse_req_ctx(req), buf, size)
-				       : -EBADF;
+		rc = fh->control->talk
+			     ? control_talk_write(fh->control->talk, fuse_req_ctx(req), buf, size)
+			     : -EBADF;
 	if (rc)
 		fuse_reply_err(req, -rc);
 	else

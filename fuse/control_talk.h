@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One open `.cogfs/control`: a request is written, lines are read until the end, with waiting in between. */
+/*
+ * One open `.cogfs/control`: a request is written, lines are read until the end, with waiting in
+ * between.
+ */
 #ifndef FUSE_CONTROL_TALK_H
 #define FUSE_CONTROL_TALK_H
 

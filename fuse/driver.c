@@ -112,7 +112,8 @@ int driver_open(struct driver *d, const struct driver_conf *conf, struct err *er
 }
 
 /*
- * A handle that is open when the connection ends, as after an abort: its owner will get errors from now on. What a
+ * A handle that is open when the connection ends, as after an abort: its owner will get errors from
+ * now on. What a
  * writer has not closed is as good as a killed writer's.
  */
 static void abandon(void *arg, struct handle *fh)
@@ -138,8 +139,7 @@ static void wait_for_requests(struct driver *d)
 			log_info("unmount: waiting for %d calls under way",
 				 atomic_load(&d->requests));
 		}
-		clock_system.sleep_until(&clock_system,
-					 clock_mono(d->clock) + 10 * NSEC_PER_MSEC);
+		clock_system.sleep_until(&clock_system, clock_mono(d->clock) + 10 * NSEC_PER_MSEC);
 	}
 }
 

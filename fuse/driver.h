@@ -41,10 +41,14 @@ struct driver_conf {
 	int lock_fd, ram_fd; /* see struct cache_conf */
 };
 
-/* Opens the cache and the tables; after a restart the open files too. What it made so far is left for driver_close(). */
+/*
+ * Opens the cache and the tables; after a restart the open files too. What it made so far is left
+ * for driver_close().
+ */
 int driver_open(struct driver *d, const struct driver_conf *conf, struct err *err);
 /*
- * After the last request was read: waits for those under way, ends what is still open, drains, frees. Returns the number of
+ * After the last request was read: waits for those under way, ends what is still open, drains,
+ * frees. Returns the number of
  * entries that are left in the journal.
  */
 uint64_t driver_close(struct driver *d, int64_t drain_ns,

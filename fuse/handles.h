@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * File handles: what the kernel gives back with each read, write and release. The slot in shared memory is what
+ * File handles: what the kernel gives back with each read, write and release. The slot in shared
+ * memory is what
  * another worker needs to go on; `struct handle` is this worker's.
  *
- * Life: handle_new() takes a slot whose cfile_state the cache may fill in; handle_publish() makes it true, before the
- * answer; handle_settled() once the answer went out; handle_free() at RELEASE. A slot that was never published is
- * nothing to the next worker. One whose answer may not have arrived (`unique`) is found again by the resent
+ * Life: handle_new() takes a slot whose cfile_state the cache may fill in; handle_publish() makes
+ * it true, before the
+ * answer; handle_settled() once the answer went out; handle_free() at RELEASE. A slot that was
+ * never published is
+ * nothing to the next worker. One whose answer may not have arrived (`unique`) is found again by
+ * the resent
  * OPEN; where none comes, the answer had arrived.
  *
- * The kernel sends RELEASE after everything else on a handle was answered, so a struct handle needs no lock.
+ * The kernel sends RELEASE after everything else on a handle was answered, so a struct handle needs
+ * no lock.
  */
 #ifndef FUSE_HANDLES_H
 #define FUSE_HANDLES_H
@@ -53,7 +58,10 @@ struct handle *handle_new(struct handles *h);
 /* Fills the slot in and makes it true. Returns its id, which is fi->fh. */
 uint64_t handle_publish(struct handle *fh, enum handle_kind kind, uint64_t node, int flags,
 			uint64_t unique, pid_t pid);
-/* The answer to that request was written to the kernel, which may have released the handle meanwhile. */
+/*
+ * The answer to that request was written to the kernel, which may have released the handle
+ * meanwhile.
+ */
 void handle_settled(struct handle *fh, uint64_t unique);
 /* Gives the slot back; what it referred to is gone already. */
 void handle_free(struct handles *h, struct handle *fh);

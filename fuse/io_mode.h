@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How an open is answered (DESIGN 5, "How each open is answered"). What the kernel allows depends on how the
- * inode is open already; what it refuses is an EIO to the application, so the choice is made here, purely, from
+ * How an open is answered (DESIGN 5, "How each open is answered"). What the kernel allows depends
+ * on how the
+ * inode is open already; what it refuses is an EIO to the application, so the choice is made here,
+ * purely, from
  * what is held and what is wanted. The table behind it is tests/unit/test_io_mode.c.
  */
 #ifndef FUSE_IO_MODE_H
@@ -15,7 +17,9 @@ enum io_mode {
 	IO_PASS,	/* FOPEN_PASSTHROUGH: the kernel reads the body */
 	IO_PASS_DIRECT, /* both: reads and writes come to the daemon, mmap goes to the body */
 	IO_MODES,
-	/* Not a mode: answer ESTALE, so that the VFS looks up the name again and gets a new node. */
+	/*
+	 * Not a mode: answer ESTALE, so that the VFS looks up the name again and gets a new node.
+	 */
 	IO_ANOTHER_NODE = IO_MODES,
 };
 

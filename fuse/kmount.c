@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mount(2) for root: options in two kinds, those of every mount (a bit each) and FUSE's own (text). */
+/*
+ * mount(2) for root: options in two kinds, those of every mount (a bit each) and FUSE's own
+ * (text).
+ */
 #include "fuse/kmount.h"
 
 #include <errno.h>
@@ -17,27 +20,19 @@ static const struct {
 	const char *name;
 	unsigned long set, clear;
 } bits[] = {
-	{"ro", MS_RDONLY, 0},
-	{"rw", 0, MS_RDONLY},
-	{"suid", 0, MS_NOSUID},
-	{"nosuid", MS_NOSUID, 0},
-	{"dev", 0, MS_NODEV},
-	{"nodev", MS_NODEV, 0},
-	{"exec", 0, MS_NOEXEC},
-	{"noexec", MS_NOEXEC, 0},
-	{"async", 0, MS_SYNCHRONOUS},
-	{"sync", MS_SYNCHRONOUS, 0},
-	{"dirsync", MS_DIRSYNC, 0},
-	{"atime", 0, MS_NOATIME},
-	{"noatime", MS_NOATIME, 0},
-	{"nodiratime", MS_NODIRATIME, 0},
-	{"relatime", MS_RELATIME, 0},
-	{"strictatime", MS_STRICTATIME, 0},
+	{"ro", MS_RDONLY, 0},	      {"rw", 0, MS_RDONLY},
+	{"suid", 0, MS_NOSUID},	      {"nosuid", MS_NOSUID, 0},
+	{"dev", 0, MS_NODEV},	      {"nodev", MS_NODEV, 0},
+	{"exec", 0, MS_NOEXEC},	      {"noexec", MS_NOEXEC, 0},
+	{"async", 0, MS_SYNCHRONOUS}, {"sync", MS_SYNCHRONOUS, 0},
+	{"dirsync", MS_DIRSYNC, 0},   {"atime", 0, MS_NOATIME},
+	{"noatime", MS_NOATIME, 0},   {"nodiratime", MS_NODIRATIME, 0},
+	{"relatime", MS_RELATIME, 0}, {"strictatime", MS_STRICTATIME, 0},
 };
 
 /* What the kernel's FUSE takes besides what we always give. */
-static const char *const texts[] = {"max_read=", "context=", "fscontext=", "defcontext=",
-				    "rootcontext="};
+static const char *const texts[] = {
+	"max_read=", "context=", "fscontext=", "defcontext=", "rootcontext="};
 
 int kmount_device(struct err *err)
 {
@@ -46,9 +41,10 @@ int kmount_device(struct err *err)
 	if (fd >= 0)
 		return fd;
 	if (errno == ENOENT || errno == ENODEV)
-		return err_set(err, -errno,
-			       "/dev/fuse is missing: modprobe fuse; in a container: --device /dev/fuse "
-			       "--cap-add SYS_ADMIN");
+		return err_set(
+			err, -errno,
+			"/dev/fuse is missing: modprobe fuse; in a container: --device /dev/fuse "
+			"--cap-add SYS_ADMIN");
 	return err_set(err, -errno, "/dev/fuse: %s", strerror(errno));
 }
 
@@ -118,7 +114,10 @@ static int mount_failed(const char *mountpoint, struct err *err)
 
 int kmount(const struct mount_args *args, int dev_fd, struct err *err)
 {
-	/* Nobody is kept out where root mounts, unless the configuration says so: permissions decide. */
+	/*
+	 * Nobody is kept out where root mounts, unless the configuration says so: permissions
+	 * decide.
+	 */
 	bool others = args->config->mount.allow_other != CONF_OFF;
 	unsigned long flags = MS_NOSUID | MS_NODEV;
 	CLEANUP_FREE char *data = NULL;

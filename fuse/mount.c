@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The door between the command line and the driver: with a supervisor where we may mount ourselves. */
+/*
+ * The door between the command line and the driver: with a supervisor where we may mount
+ * ourselves.
+ */
 #include "fuse/mount.h"
 
 #include <errno.h>
@@ -13,14 +16,20 @@
 #include "fuse/worker.h"
 #include "util/log.h"
 
-/* Keys and credentials are in our memory: it is not written to files, nor shown to other users' debuggers. */
+/*
+ * Keys and credentials are in our memory: it is not written to files, nor shown to other users'
+ * debuggers.
+ */
 static void keep_memory_private(void)
 {
 	const struct rlimit none = {0, 0};
 
 	if (setrlimit(RLIMIT_CORE, &none))
 		log_warn("core dumps cannot be switched off: %s", strerror(errno));
-	/* Without root /proc/self would be root's then, and the worker needs it. Leak checkers trace us. */
+		/*
+		 * Without root /proc/self would be root's then, and the worker needs it. Leak
+		 * checkers trace us.
+		 */
 #if !defined(__SANITIZE_ADDRESS__)
 	if (geteuid() == 0 && prctl(PR_SET_DUMPABLE, 0))
 		log_warn("prctl(PR_SET_DUMPABLE): %s", strerror(errno));

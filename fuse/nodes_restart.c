@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Nodes: the beginning, which after a restart is a scan of the slots, and how a node finds its obj again. */
+/*
+ * Nodes: the beginning, which after a restart is a scan of the slots, and how a node finds its obj
+ * again.
+ */
 #include "nodes.h"
 
 #include <assert.h>

@@ -152,7 +152,7 @@ void notify_free(struct notify *n)
 	}
 	pthread_join(n->thread, NULL);
 	run_jobs(take_jobs(n));
-	list_for_each_safe (it, &n->queue)
+	list_for_each_safe(it, &n->queue)
 		free(list_entry(it, struct news, on_queue));
 	pthread_cond_destroy(&n->cond);
 	pthread_mutex_destroy(&n->lock);

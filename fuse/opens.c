@@ -58,7 +58,10 @@ static int backing_register(struct opens *o, uint64_t node, int fd, uint64_t ino
 	return 0;
 }
 
-/* Without the lock: closes, and only then forgets, so that a worker killed in between leaves a trace. */
+/*
+ * Without the lock: closes, and only then forgets, so that a worker killed in between leaves a
+ * trace.
+ */
 static void backing_close(struct opens *o, uint32_t at)
 {
 	struct shm_backing *slot = &o->shm->backings[at];
@@ -135,8 +138,7 @@ static int decide(struct opens *o, struct node_io *io, struct shm_node *node, in
 		held.unsettled = 0;
 	want->same_body = io->backing && ino && o->shm->backings[io->backing].ino == ino;
 	answer->mode = io_decide(&held, want);
-	if (io_mode_passes(answer->mode) &&
-	    !have_backing(o, io, node->id, body_fd, ino, answer)) {
+	if (io_mode_passes(answer->mode) && !have_backing(o, io, node->id, body_fd, ino, answer)) {
 		want->body = false;
 		answer->mode = io_decide(&held, want);
 	}
@@ -259,7 +261,9 @@ static void count_again(void *arg, struct handle *fh)
 	io->held.writers += ((int)fh->slot->flags & O_ACCMODE) != O_RDONLY;
 }
 
-/* Whether cached readers still have the present version is not known: later ones get another node. */
+/*
+ * Whether cached readers still have the present version is not known: later ones get another node.
+ */
 static void part_readers(void *arg, struct handle *fh)
 {
 	struct opens *o = arg;
@@ -298,7 +302,8 @@ void opens_restore(struct opens *o)
 	handles_foreach(o->handles, part_readers, o);
 	for (uint32_t at = end - 1; at > 0; at--) {
 		struct shm_backing *slot = &o->shm->backings[at];
-		struct node_io *io = slot->node ? nodes_io_locked(o->nodes, slot->node, false) : NULL;
+		struct node_io *io = slot->node ? nodes_io_locked(o->nodes, slot->node, false)
+						: NULL;
 
 		if (io && n_passing(&io->held) && !io->backing) {
 			io->backing = at;

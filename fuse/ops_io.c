@@ -205,8 +205,8 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
 
 static int run_fallocate(struct freq *f)
 {
-	return cache_fallocate(f->drv->cache, f->fh->file, f->io.what, f->io.off,
-			       (off_t)f->io.size, &f->wait);
+	return cache_fallocate(f->drv->cache, f->fh->file, f->io.what, f->io.off, (off_t)f->io.size,
+			       &f->wait);
 }
 
 static const struct freq_op fallocate_op = {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What takes a name away or moves it: UNLINK, RMDIR, RENAME. Each takes effect once, also when the kernel
+ * What takes a name away or moves it: UNLINK, RMDIR, RENAME. Each takes effect once, also when the
+ * kernel
  * sends it a second time because a worker died (inflight.h).
  */
 #include <errno.h>
@@ -55,8 +56,8 @@ static int change_rename(struct freq *f)
 	int rc = freq_obj(f, f->ino2, &f->obj2);
 
 	return rc ? rc
-		  : cache_rename(f->drv->cache, f->obj, f->name, f->obj2, f->name2,
-				 f->rename_flags, &f->wait);
+		  : cache_rename(f->drv->cache, f->obj, f->name, f->obj2, f->name2, f->rename_flags,
+				 &f->wait);
 }
 
 static void note_renamed(struct freq *f)

@@ -6,7 +6,8 @@
 #include "fuse/request.h"
 
 /*
- * Who owns a new name in f->obj: the caller, except that the group of a directory with the set-group-ID bit is
+ * Who owns a new name in f->obj: the caller, except that the group of a directory with the set-
+ * group-ID bit is
  * inherited, and by a directory the bit.
  */
 int name_inherit(struct freq *f, mode_t *mode, gid_t *gid);

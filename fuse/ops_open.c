@@ -24,7 +24,8 @@ static void count_passthrough(struct freq *f)
 static void hand_over(struct freq *f, uint64_t node)
 {
 	count_passthrough(f);
-	handle_publish(f->fh, HANDLE_FILE, node, f->open.flags, f->unique, fuse_req_ctx(f->req)->pid);
+	handle_publish(f->fh, HANDLE_FILE, node, f->open.flags, f->unique,
+		       fuse_req_ctx(f->req)->pid);
 	f->open.handed_over = true;
 }
 
@@ -44,8 +45,10 @@ static void fill_info(const struct freq *f, struct fuse_file_info *fi)
 }
 
 /*
- * A handle that was opened beside passthrough is mapped on the body itself, and such a mapping may outlive it. A
- * lease would tell, if the cache itself had not the file open for writing: so it is told to look again later.
+ * A handle that was opened beside passthrough is mapped on the body itself, and such a mapping may
+ * outlive it. A
+ * lease would tell, if the cache itself had not the file open for writing: so it is told to look
+ * again later.
  */
 static bool may_be_mapped(const struct handle *fh)
 {
@@ -215,10 +218,8 @@ static int run_create(struct freq *f)
 static void reply_create(struct freq *f)
 {
 	double valid = driver_seconds(f->attr.valid_ns);
-	struct fuse_entry_param e = {.ino = f->node,
-				     .attr = f->attr.st,
-				     .attr_timeout = valid,
-				     .entry_timeout = valid};
+	struct fuse_entry_param e = {
+		.ino = f->node, .attr = f->attr.st, .attr_timeout = valid, .entry_timeout = valid};
 	struct driver *d = f->drv;
 	struct handle *fh = f->fh;
 	struct fuse_file_info fi;

@@ -46,8 +46,10 @@ static bool status_field(const char *status, const char *name, int base, uint64_
 }
 
 /*
- * /proc/PID/stat waits for an execve() of that process, and an execve() that closes a descriptor waits for our answer to
- * its FLUSH: only a process without memory of its own, on its way out, may be asked for it. Its status is free to read.
+ * /proc/PID/stat waits for an execve() of that process, and an execve() that closes a descriptor
+ * waits for our answer to
+ * its FLUSH: only a process without memory of its own, on its way out, may be asked for it. Its
+ * status is free to read.
  */
 static bool is_leaving(pid_t tid)
 {
@@ -75,8 +77,7 @@ static bool group_of(pid_t tid, uint64_t *ret)
 {
 	char buf[4096];
 
-	return read_proc(tid, "status", buf, sizeof(buf)) &&
-	       status_field(buf, "\nTgid:", 10, ret);
+	return read_proc(tid, "status", buf, sizeof(buf)) && status_field(buf, "\nTgid:", 10, ret);
 }
 
 bool proc_same_process(pid_t tid, pid_t other)

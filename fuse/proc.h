@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What /proc tells about the process behind a request. A pid of 0 (another pid namespace) tells nothing. */
+/*
+ * What /proc tells about the process behind a request. A pid of 0 (another pid namespace) tells
+ * nothing.
+ */
 #ifndef FUSE_PROC_H
 #define FUSE_PROC_H
 
@@ -11,7 +14,8 @@ bool proc_dies_of_signal(pid_t tid);
 /* Do both threads belong to one process, as far as can be told? */
 bool proc_same_process(pid_t tid, pid_t other);
 /*
- * Is a signal pending that ends the call: one that kills the process, or one that people end programs with
+ * Is a signal pending that ends the call: one that kills the process, or one that people end
+ * programs with
  * (SIGINT, SIGTERM, SIGHUP, SIGQUIT)? True where nothing can be learnt.
  */
 bool proc_signal_ends_call(pid_t tid);

@@ -40,7 +40,9 @@ void iobuf_unref(struct iobuf *b)
 	free(b);
 }
 
-/* libfuse calls handlers on the thread that read the request, with no way to pass anything along. */
+/*
+ * libfuse calls handlers on the thread that read the request, with no way to pass anything along.
+ */
 struct request_context *request_context(void)
 {
 	static _Thread_local struct request_context context;
@@ -70,7 +72,8 @@ static void freq_free(struct freq *f)
 }
 
 /*
- * A handler must not outlive f: taking it back waits for one that runs. Not where it runs on this very
+ * A handler must not outlive f: taking it back waits for one that runs. Not where it runs on this
+ * very
  * thread, below fuse_req_interrupt_func()'s lock: then it is our caller.
  */
 static void interrupts_off(struct freq *f)

@@ -2,9 +2,12 @@
 /*
  * A request on its way through the cache: try, wait, try again.
  *
- * A handler copies what it needs into a struct freq and calls freq_start(). That calls op->run, on the FUSE
- * thread at first. Where run says CACHE_PENDING the thread goes on to its next request, and the cache calls back
- * from one of its workers: to run again, or with the error that ended the wait. When run has returned 0 or
+ * A handler copies what it needs into a struct freq and calls freq_start(). That calls op->run, on
+ * the FUSE
+ * thread at first. Where run says CACHE_PENDING the thread goes on to its next request, and the
+ * cache calls back
+ * from one of its workers: to run again, or with the error that ended the wait. When run has
+ * returned 0 or
  * -errno, the request is answered, cleaned up and freed, once.
  *
  *	run	0: the result is in f; -errno: the answer; CACHE_PENDING: f belongs to the cache now
@@ -30,7 +33,9 @@ struct freq_op {
 	void (*clean)(struct freq *f);
 };
 
-/* A request's bytes as they were read; shared by the reading thread and a WRITE that has to wait. */
+/*
+ * A request's bytes as they were read; shared by the reading thread and a WRITE that has to wait.
+ */
 struct iobuf {
 	atomic_int refs;
 	char *mem;
@@ -39,7 +44,10 @@ struct iobuf *iobuf_new(size_t size); /* NULL: no memory */
 struct iobuf *iobuf_ref(struct iobuf *b);
 void iobuf_unref(struct iobuf *b);
 
-/* What libfuse does not pass on: set by the read loop around each request, for the handler that it calls. */
+/*
+ * What libfuse does not pass on: set by the read loop around each request, for the handler that it
+ * calls.
+ */
 struct request_context {
 	uint64_t unique; /* without KABI_UNIQUE_RESEND */
 	bool resent;

@@ -29,11 +29,12 @@
 #endif
 
 /* DESIGN 5, "Flags": what is not here is off, WRITEBACK_CACHE, SPLICE and locks above all. */
-static const uint64_t wanted_flags =
-	FUSE_CAP_ASYNC_READ | FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_AUTO_INVAL_DATA |
-	FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ASYNC_DIO |
-	FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_POSIX_ACL | FUSE_CAP_HANDLE_KILLPRIV_V2 |
-	FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_NO_EXPORT_SUPPORT | FUSE_CAP_PASSTHROUGH;
+static const uint64_t wanted_flags = FUSE_CAP_ASYNC_READ | FUSE_CAP_ATOMIC_O_TRUNC |
+				     FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_READDIRPLUS |
+				     FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ASYNC_DIO |
+				     FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_POSIX_ACL |
+				     FUSE_CAP_HANDLE_KILLPRIV_V2 | FUSE_CAP_CACHE_SYMLINKS |
+				     FUSE_CAP_NO_EXPORT_SUPPORT | FUSE_CAP_PASSTHROUGH;
 
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
 static uint64_t capable(const struct fuse_conn_info *conn)
@@ -50,7 +51,10 @@ static void want(struct fuse_conn_info *conn, uint64_t flags)
 	}
 }
 
-/* Depth 1 lets the bodies lie on overlayfs, and no overlayfs be mounted over us: only where it must be. */
+/*
+ * Depth 1 lets the bodies lie on overlayfs, and no overlayfs be mounted over us: only where it
+ * must be.
+ */
 static void allow_backing(struct fuse_conn_info *conn, const char *cache_dir)
 {
 	struct statfs fs;
@@ -75,7 +79,8 @@ static void allow_backing(struct fuse_conn_info *conn, const char *cache_dir)
 #endif
 
 /*
- * The kernel listens to the first answer only. Another worker, of another version perhaps, must believe what was agreed
+ * The kernel listens to the first answer only. Another worker, of another version perhaps, must
+ * believe what was agreed
  * then; so the request and the flags are kept, before the answer goes out.
  */
 static uint64_t remember_init(struct driver *d, uint64_t flags)
@@ -105,7 +110,8 @@ static void tell_passthrough(const struct driver *d, uint64_t flags)
 	else if (!(flags & FUSE_CAP_PASSTHROUGH))
 		why = "it needs Linux 6.9";
 	if (why && d->config->mount.passthrough == CONF_ON)
-		log_warn("mount.passthrough is on and cannot be had (%s): reads go through the daemon",
+		log_warn("mount.passthrough is on and cannot be had (%s): reads go through the "
+			 "daemon",
 			 why);
 	else if (why && d->config->mount.passthrough == CONF_AUTO)
 		log_info("no passthrough (%s): reads go through the daemon", why);
@@ -196,7 +202,10 @@ static void replay_init(struct session *s)
 	if (!len)
 		return; /* the kernel's INIT was not answered: it comes with the others */
 	memcpy(copy, hdr->init, len);
-	/* The answer goes to a request that is over, unless the worker died just before it wrote it. */
+	/*
+	 * The answer goes to a request that is over, unless the worker died just before it wrote
+	 * it.
+	 */
 	fuse_session_process_buf(s->fuse, &buf);
 	session_answered(s);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A worker's session with the kernel: libfuse on a descriptor of /dev/fuse, with a read loop of our own that sees
+ * A worker's session with the kernel: libfuse on a descriptor of /dev/fuse, with a read loop of our
+ * own that sees
  * the number of each request, and the replay of INIT for a worker that takes over a connection.
  */
 #ifndef FUSE_SESSION_H
@@ -25,12 +26,16 @@ struct session {
 };
 
 /*
- * dev_fd: /dev/fuse as a supervisor opened it; -1: mount through fusermount3 with `options` (comma-separated).
+ * dev_fd: /dev/fuse as a supervisor opened it; -1: mount through fusermount3 with `options` (comma-
+ * separated).
  * mountpoint is only used by the latter.
  */
 int session_open(struct session *s, struct driver *d, int dev_fd, const char *mountpoint,
 		 const char *options, struct err *err);
-/* Takes over the connection of a worker that died: INIT again, then everything that it had not answered. */
+/*
+ * Takes over the connection of a worker that died: INIT again, then everything that it had not
+ * answered.
+ */
 int session_take_over(struct session *s);
 /* Starts the readers. -errno where not even one can be had. */
 int session_start(struct session *s);

@@ -2,15 +2,20 @@
 /*
  * What the kernel remembers of us, in memory that outlives a worker (DESIGN rule 11).
  *
- * A supervisor makes it before it forks the first worker, and every worker inherits the mapping at the same
- * address. It is a sparse file: room for the maxima below is reserved as address space and costs memory
+ * A supervisor makes it before it forks the first worker, and every worker inherits the mapping at
+ * the same
+ * address. It is a sparse file: room for the maxima below is reserved as address space and costs
+ * memory
  * only where it was touched, which the high-water marks bound.
  *
- * Only the slots are truth. Free lists, hash tables and counts are a worker's own and are rebuilt from the
- * slots by one scan. A slot is published by a release-store of its id after everything else in it was
+ * Only the slots are truth. Free lists, hash tables and counts are a worker's own and are rebuilt
+ * from the
+ * slots by one scan. A slot is published by a release-store of its id after everything else in it
+ * was
  * written, and given back by a store of 0; so a worker may be killed between any two instructions.
  *
- * Ids are generation << 32 | index. The generation of a slot grows at each reuse and stays in the slot, so
+ * Ids are generation << 32 | index. The generation of a slot grows at each reuse and stays in the
+ * slot, so
  * that no id is ever given twice: what is late (a resent RELEASE, a lost FORGET) hits nothing.
  */
 #ifndef FUSE_SHM_H
@@ -45,18 +50,21 @@ static inline uint64_t shm_id(uint32_t generation, uint32_t index)
 /* A node id that the kernel holds. Slot 0 is not used, slot 1 is the root. */
 struct shm_node {
 	_Atomic uint64_t id;
-	_Atomic uint64_t link; /* parent and name: names.h. One store, so that a rename is never seen half */
-	_Atomic uint64_t ino;  /* st_ino, which stays the same as long as the node lives */
+	_Atomic uint64_t
+		link; /* parent and name: names.h. One store, so that a rename is never seen half */
+	_Atomic uint64_t ino; /* st_ino, which stays the same as long as the node lives */
 	_Atomic uint32_t lookups;
 	_Atomic uint32_t flags; /* enum node_flags in nodes.h */
-	uint32_t epoch;		/* of the obj when the kernel last opened it; means nothing to another worker */
+	/* of the obj when the kernel last opened it; means nothing to another worker */
+	uint32_t epoch;
 	uint32_t generation;
 };
 
 /* A file handle that the kernel holds. */
 struct shm_handle {
 	_Atomic uint64_t id;
-	_Atomic uint64_t unique; /* the OPEN or CREATE whose answer may not have arrived; 0: it has */
+	_Atomic uint64_t
+		unique; /* the OPEN or CREATE whose answer may not have arrived; 0: it has */
 	uint64_t node;
 	uint32_t generation;
 	uint32_t kind;	 /* enum handle_kind in handles.h */
@@ -92,10 +100,12 @@ struct shm_header {
 	_Atomic uint32_t heap_units;
 	_Atomic uint32_t starts;      /* workers so far */
 	_Atomic int32_t backing_last; /* highest backing id seen */
-	_Atomic uint32_t reloads;     /* SIGHUPs: the configuration of a new worker is not what was loaded first */
-	_Atomic uint32_t init_len;    /* of init; 0: the kernel has not asked yet */
-	uint64_t init_want;	      /* FUSE_CAP_* that INIT was answered with */
-	char init[KABI_INIT_MAX];     /* the request as it came */
+	_Atomic uint32_t
+		/* SIGHUPs: the configuration of a new worker is not what was loaded first */
+		reloads;
+	_Atomic uint32_t init_len; /* of init; 0: the kernel has not asked yet */
+	uint64_t init_want;	   /* FUSE_CAP_* that INIT was answered with */
+	char init[KABI_INIT_MAX];  /* the request as it came */
 	struct counters counters;
 };
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The supervisor: holds /dev/fuse, the mount, the lock on the cache directory, the RAM tier's tmpfs and the memory that
- * outlives a worker; starts a worker, and another one when it dies. It has one thread (a fork must not
+ * The supervisor: holds /dev/fuse, the mount, the lock on the cache directory, the RAM tier's tmpfs
+ * and the memory that
+ * outlives a worker; starts a worker, and another one when it dies. It has one thread (a fork must
+ * not
  * copy another's locks) and reads nothing that comes from outside.
  *
  *	STARTING --READY, mount(2), GO--> SERVING --LEFT--> over
@@ -9,7 +11,8 @@
  *	   |  +-----------died, resend-------+
  *	   +-- first one FAILED: over
  *
- * Told to leave (SIGTERM, SIGINT) it unmounts; the worker then sees the end of the connection, drains and says LEFT.
+ * Told to leave (SIGTERM, SIGINT) it unmounts; the worker then sees the end of the connection,
+ * drains and says LEFT.
  */
 #include "fuse/supervisor.h"
 
@@ -58,8 +61,8 @@ struct supervisor {
 	unsigned int failures;
 	bool mounted, served;
 
-	unsigned int told;    /* to leave, so often */
-	int64_t leave_by_ns;  /* of a busy mount, 0: not waiting */
+	unsigned int told;   /* to leave, so often */
+	int64_t leave_by_ns; /* of a busy mount, 0: not waiting */
 	bool over;
 	int result;
 };
@@ -95,7 +98,10 @@ static void worker_main(struct supervisor *s, int link_fd, pid_t parent)
 	};
 	struct link_msg msg = {.type = LINK_FAILED};
 
-	/* A killed supervisor takes us along: nothing may go on without the one who holds the mount. */
+	/*
+	 * A killed supervisor takes us along: nothing may go on without the one who holds the
+	 * mount.
+	 */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent)
 		_exit(1);
 	prctl(PR_SET_NAME, "cogfs-worker");
@@ -156,8 +162,9 @@ static bool can_resend(const struct supervisor *s)
 static void give_up(struct supervisor *s, const char *why)
 {
 	kmount_end(s->args->mountpoint, KMOUNT_ABORT);
-	finish(s, err_set(s->err, -EIO, "%s: unmounted; nothing that was acknowledged is lost, mount "
-					"it again",
+	finish(s, err_set(s->err, -EIO,
+			  "%s: unmounted; nothing that was acknowledged is lost, mount "
+			  "it again",
 			  why));
 }
 

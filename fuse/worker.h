@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A worker: opens the cache, serves one connection until it ends, drains. As a process of its own below a supervisor,
+ * A worker: opens the cache, serves one connection until it ends, drains. As a process of its own
+ * below a supervisor,
  * or (without root) as the whole of cogfs.
  */
 #ifndef FUSE_WORKER_H
@@ -18,12 +19,15 @@ struct worker_conf {
 	int dev_fd;  /* -1: mount through fusermount3 */
 	int lock_fd; /* -1: the cache takes its own */
 	int ram_fd;
-	int link_fd; /* -1: alone */
+	int link_fd;  /* -1: alone */
 	int ready_fd; /* alone: one zero byte when it serves; closed in any case */
 	bool restart;
 };
 
-/* What ends a process that is told to: blocked in supervisor and worker, and taken from a signalfd. */
+/*
+ * What ends a process that is told to: blocked in supervisor and worker, and taken from a
+ * signalfd.
+ */
 sigset_t worker_signals(void);
 
 /* Tells whoever waits for the mount, or only that there is nothing to wait for; closes it. */

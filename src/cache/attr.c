@@ -5,7 +5,10 @@
 
 #include "cache/internal.h"
 
-/* Local changes and directories of our own are believed this long by the kernel; it is told when they change. */
+/*
+ * Local changes and directories of our own are believed this long by the kernel; it is told when
+ * they change.
+ */
 #define LOCAL_VALID_NS (60 * NSEC_PER_SEC)
 
 struct obj *obj_ref(struct obj *o)
@@ -219,9 +222,10 @@ void attr_fill(struct cache *c, struct obj *o, struct cache_attr *ret)
 	st->st_nlink = o->flags & OBJ_ORPHAN ? 0 : obj_is_dir(o) ? 2 : 1;
 	st->st_uid = o->uid;
 	st->st_gid = o->gid;
-	st->st_size = obj_is_dir(o) ? 4096 : S_ISLNK(o->mode) && o->extra && o->extra->symlink
-						     ? strlen(o->extra->symlink)
-						     : o->size;
+	st->st_size = obj_is_dir(o) ? 4096
+		      : S_ISLNK(o->mode) && o->extra && o->extra->symlink
+			      ? strlen(o->extra->symlink)
+			      : o->size;
 	st->st_blksize = 4096;
 	st->st_blocks = (st->st_size + 511) / 512;
 	st->st_mtim = ts_of(o->mtime_ns);
@@ -290,7 +294,8 @@ static bool set_fields(struct cache *c, struct obj *o, const struct stat *st, un
 	if (set & CACHE_SET_MTIME_NOW) {
 		if (obj_is_dir(o) || o->wr)
 			o->mtime_ns = clock_wall(c->clock);
-		obj_touch(c, o); /* on an unchanged object a touch is recency, and costs no request */
+		obj_touch(c,
+			  o); /* on an unchanged object a touch is recency, and costs no request */
 	}
 	if (changed || set & CACHE_SET_MTIME)
 		o->known |= REC_MODE | REC_OWNER | REC_MTIME;
@@ -350,8 +355,8 @@ int obj_save_meta(struct cache *c, struct obj *o)
 	return r;
 }
 
-int cache_setattr(struct cache *c, struct obj *o, struct cfile *f, const struct stat *st, unsigned int set,
-		  struct cache_wait *w, struct cache_attr *ret_attr)
+int cache_setattr(struct cache *c, struct obj *o, struct cfile *f, const struct stat *st,
+		  unsigned int set, struct cache_wait *w, struct cache_attr *ret_attr)
 {
 	bool changed;
 	int r = 0;

@@ -2,7 +2,8 @@
 /*
  * Local bodies: where an object's bytes are while it is resident, how they come, go and move.
  *
- * A key is turned into a path without the lock being held while the file is opened; cache.moves and obj.body_gen tell
+ * A key is turned into a path without the lock being held while the file is opened; cache.moves and
+ * obj.body_gen tell
  * afterwards whether the file that was opened is the object's.
  */
 #include <errno.h>
@@ -79,7 +80,8 @@ unsigned int body_retire(struct cache *c, struct obj *o)
 		todo |= RETIRED_DISK << i;
 		if (body_is_open(c, o, l)) {
 			todo |= RETIRED_DISK_OPEN << i;
-			local_adjust(l, (int64_t)body_of(c, o, l)->cost); /* stays charged until the last close */
+			local_adjust(l, (int64_t)body_of(c, o, l)
+						->cost); /* stays charged until the last close */
 		}
 		body_gone(c, o, l);
 	}
@@ -110,7 +112,10 @@ static int readers_displaced(struct cache *c, struct obj *o, const struct local 
 	return n;
 }
 
-/* Those who have the body open keep it under a name of its own, for a restart; the last one unreserves it. */
+/*
+ * Those who have the body open keep it under a name of its own, for a restart; the last one
+ * unreserves it.
+ */
 static void body_displace(struct cache *c, struct obj *o, struct local *l, const char *key)
 {
 	CLEANUP_CLOSE int fd = local_body_open(l, key, O_RDONLY);
@@ -160,7 +165,12 @@ void body_release_open_id(struct cache *c, struct cfile *f)
 		SCOPE_LOCK(&c->lock);
 		bool displaced = f->slot->kind == CFILE_OPEN_ID;
 
-		f->slot->kind = CFILE_NONE; /* from here on it has nothing open: of two that go together, one is the last */
+		f->slot->kind =
+			/*
+			 * from here on it has nothing open: of two that go together, one is
+			 * the last
+			 */
+			CFILE_NONE;
 		l = f->slot->tier == LOCAL_RAM ? c->ram : c->disk;
 		if (!displaced || !l)
 			return;
@@ -207,7 +217,8 @@ int body_open_locked(struct cache *c, struct obj *o, struct local **ret_tier)
 		pthread_mutex_lock(&c->lock);
 		if (moves == c->moves && gen == o->body_gen && !c->moving) {
 			if (fd == -ENOENT || fd == -EISDIR)
-				body_gone(c, o, l); /* somebody cleared the cache directory by hand */
+				body_gone(c, o,
+					  l); /* somebody cleared the cache directory by hand */
 			*ret_tier = l;
 			return fd;
 		}
@@ -223,7 +234,10 @@ int body_open(struct cache *c, struct obj *o, struct local **ret_tier)
 	return body_open_locked(c, o, ret_tier);
 }
 
-/* A directory of the mirror: implied by what lies below it, or made by mkdir (then it has a record). Lock held. */
+/*
+ * A directory of the mirror: implied by what lies below it, or made by mkdir (then it has a
+ * record). Lock held.
+ */
 static int probe_dir(struct cache *c, struct obj *o, int fd)
 {
 	struct record rec;
@@ -249,7 +263,10 @@ static int64_t ctime_ns(int fd)
 	return fstat(fd, &st) ? INT64_MAX : st.st_ctim.tv_sec * NSEC_PER_SEC + st.st_ctim.tv_nsec;
 }
 
-/* A file of the mirror. One without a record is no object: a crash fell between its bytes and its name. Lock held. */
+/*
+ * A file of the mirror. One without a record is no object: a crash fell between its bytes and its
+ * name. Lock held.
+ */
 static int probe_file(struct cache *c, struct obj *o, struct local *l, int fd)
 {
 	struct record rec;
@@ -278,9 +295,11 @@ static int probe_file(struct cache *c, struct obj *o, struct local *l, int fd)
 }
 
 /* -EAGAIN: a rename came between, the path may be another's by now */
-static int probe_in(struct cache *c, struct obj *o, struct local *l, const char *key, uint64_t moves)
+static int probe_in(struct cache *c, struct obj *o, struct local *l, const char *key,
+		    uint64_t moves)
 {
-	CLEANUP_CLOSE int fd = fs_open_beneath(l->objects_fd, key, O_RDONLY | O_NONBLOCK | O_NOFOLLOW, 0);
+	CLEANUP_CLOSE int fd = fs_open_beneath(l->objects_fd, key,
+					       O_RDONLY | O_NONBLOCK | O_NOFOLLOW, 0);
 	struct stat st;
 	int r;
 

@@ -57,13 +57,15 @@ static void jobs_wait(struct cache *c)
 
 /* --- tiers --- */
 
-static int open_local(struct cache *c, const struct conf_tier *t, const struct cache_conf *conf, struct local **ret,
-		      struct err *err)
+static int open_local(struct cache *c, const struct conf_tier *t, const struct cache_conf *conf,
+		      struct local **ret, struct err *err)
 {
 	struct local_conf lc = {
 		.kind = t->type == TIER_TYPE_RAM ? LOCAL_RAM : LOCAL_DISK,
 		.name = t->name,
-		.path = t->type == TIER_TYPE_RAM ? NULL : t->path ? t->path : c->config->cache_dir,
+		.path = t->type == TIER_TYPE_RAM ? NULL
+			: t->path		 ? t->path
+						 : c->config->cache_dir,
 		.ram_fd = conf->ram_fd,
 		.max_size = t->max_size,
 		.max_objects = t->max_objects,
@@ -75,14 +77,17 @@ static int open_local(struct cache *c, const struct conf_tier *t, const struct c
 	return local_open(&lc, ret, err);
 }
 
-static int open_dir_store(struct cache *c, const struct tier_env *env, const struct conf_tier *t, struct err *err)
+static int open_dir_store(struct cache *c, const struct tier_env *env, const struct conf_tier *t,
+			  struct err *err)
 {
-	struct dir_conf dc = {.name = t->name, .path = t->path, .read_only = t->read_only, .link = true};
+	struct dir_conf dc = {
+		.name = t->name, .path = t->path, .read_only = t->read_only, .link = true};
 
 	return dir_create(env, &dc, &c->store, err);
 }
 
-static int open_s3_store(struct cache *c, const struct tier_env *env, const struct conf_tier *t, struct err *err)
+static int open_s3_store(struct cache *c, const struct tier_env *env, const struct conf_tier *t,
+			 struct err *err)
 {
 	const struct config *conf = c->config;
 	struct s3_conf sc = {
@@ -107,7 +112,10 @@ static int open_s3_store(struct cache *c, const struct tier_env *env, const stru
 	return s3_create(env, &sc, &c->store, err);
 }
 
-/* Outermost first: breaker, retry, trace, store. An open breaker answers at once, without any retry. */
+/*
+ * Outermost first: breaker, retry, trace, store. An open breaker answers at once, without any
+ * retry.
+ */
 static int stack_layers(struct cache *c)
 {
 	const struct config *conf = c->config;
@@ -157,9 +165,12 @@ static int open_bodies(struct cache *c, const struct cache_conf *conf, struct er
 	if (r)
 		return r;
 	if (!c->disk && !c->ram)
-		return err_set(err, -EINVAL, "no tier for local bodies: configure a ram or a disk tier");
+		return err_set(err, -EINVAL,
+			       "no tier for local bodies: configure a ram or a disk tier");
 	if (!c->disk && !c->store)
-		return err_set(err, -EINVAL, "only a ram tier: nothing would survive; add a disk tier or a store");
+		return err_set(
+			err, -EINVAL,
+			"only a ram tier: nothing would survive; add a disk tier or a store");
 	c->staging_fd = c->disk ? c->disk->staging_fd : c->dir.staging_fd;
 	if (c->disk)
 		local_adjust(c->disk, (int64_t)c->last.disk_bytes);
@@ -224,7 +235,9 @@ static int make_root(struct cache *c)
 	return 0;
 }
 
-/* An entry is gone only now, after drained(): whoever waits for room or for the store looks again. */
+/*
+ * An entry is gone only now, after drained(): whoever waits for room or for the store looks again.
+ */
 static void journal_changed(void *arg)
 {
 	room_freed(arg);
@@ -235,7 +248,8 @@ static int open_journal(struct cache *c, struct err *err)
 	struct journal_conf jc = {.dirfd = c->dir.journal_fd,
 				  .staging_dirfd = c->staging_fd,
 				  .clock = c->clock,
-				  .upload_delay_ns = c->config->write.upload_delay_ms * NSEC_PER_MSEC};
+				  .upload_delay_ns = c->config->write.upload_delay_ms *
+						     NSEC_PER_MSEC};
 	struct journal_report report;
 	struct err note = {{0}};
 	int r = journal_open(&jc, &c->journal, &report, &note);
@@ -250,8 +264,10 @@ static int open_journal(struct cache *c, struct err *err)
 
 static int build(struct cache *c, const struct cache_conf *conf, struct err *err)
 {
-	unsigned int threads = c->config->network.parallel ? c->config->network.parallel : THREADS_AUTO;
-	int r = cachedir_open(c->config->cache_dir, conf->lock_fd, conf->mountpoint, &c->dir, &c->last, err);
+	unsigned int threads = c->config->network.parallel ? c->config->network.parallel
+							   : THREADS_AUTO;
+	int r = cachedir_open(c->config->cache_dir, conf->lock_fd, conf->mountpoint, &c->dir,
+			      &c->last, err);
 
 	if (r)
 		return r;
@@ -388,7 +404,8 @@ void cache_destroy(struct cache *c)
 	free(c);
 }
 
-uint64_t cache_free(struct cache *c, int64_t drain_ns, void (*fn)(void *arg, uint64_t entries, uint64_t bytes), void *arg)
+uint64_t cache_free(struct cache *c, int64_t drain_ns,
+		    void (*fn)(void *arg, uint64_t entries, uint64_t bytes), void *arg)
 {
 	struct journal_stats js;
 
@@ -493,7 +510,10 @@ void cache_stats(struct cache *c, struct cache_stats *ret)
 	ret->scanning = c->scanning;
 }
 
-/* statfs answers from memory and the local file system only: the disk tier's limits are the mount's size. */
+/*
+ * statfs answers from memory and the local file system only: the disk tier's limits are the
+ * mount's size.
+ */
 int cache_statfs(struct cache *c, struct statvfs *ret)
 {
 	struct local *l = body_tier(c);
@@ -515,7 +535,8 @@ int cache_statfs(struct cache *c, struct statvfs *ret)
 }
 
 int cache_flush_all(struct cache *c, const char *path, dl_t deadline, const atomic_bool *cancel,
-		    void (*progress)(void *arg, uint64_t entries, uint64_t bytes), void *arg, uint64_t *ret_held)
+		    void (*progress)(void *arg, uint64_t entries, uint64_t bytes), void *arg,
+		    uint64_t *ret_held)
 {
 	int r;
 

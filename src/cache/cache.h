@@ -1,32 +1,45 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cache.h: the cache as the driver sees it: a tree of objects, open files, and calls that never wait.
+ * cache.h: the cache as the driver sees it: a tree of objects, open files, and calls that never
+ * wait.
  *
  * Waiting
- *   A function that takes a struct cache_wait never blocks on the network, on fsync or on room. It returns
+ *   A function that takes a struct cache_wait never blocks on the network, on fsync or on room. It
+ *   returns
  *	0 or -errno	it is done;
- *	CACHE_PENDING	it has to wait: w->done(w, err) is called exactly once, later, from another thread and
- *			without locks (perhaps before this call has returned: w belongs to the cache from the call
- *			on until done). err 0: call the same function again with the same arguments and the same w
+ *	CACHE_PENDING   it has to wait: w->done(w, err) is called exactly once, later, from another
+ *	thread and
+ *			without locks (perhaps before this call has returned: w belongs to the cache
+ *			from the call
+ *			on until done). err 0: call the same function again with the same arguments
+ *			and the same w
  *			and it will have got further; err < 0: that is the answer.
- *   The deadline is set when w is first used (cache_wait_init clears it) and covers all rounds: -ETIMEDOUT.
+ *   The deadline is set when w is first used (cache_wait_init clears it) and covers all rounds:
+ *   -ETIMEDOUT.
  *   cache_cancel(w) ends a wait with -EINTR.
  *   Functions without a cache_wait are done when they return; they may do local file system calls.
  *
  * References
- *   struct obj is one name in the tree. Whoever keeps a pointer holds a reference. An obj stays the same through
- *   renames, versions, eviction and refill; after unlink it is an orphan until the last reference goes.
+ *   struct obj is one name in the tree. Whoever keeps a pointer holds a reference. An obj stays the
+ *   same through
+ *   renames, versions, eviction and refill; after unlink it is an orphan until the last reference
+ *   goes.
  *
  * Versions and epochs
- *   obj_epoch() changes when a kernel inode that knows this obj may not be used for a further open: another
- *   remote version, or a fill that was completed (from now on: passthrough). The driver then gives the obj a new node id.
+ *   obj_epoch() changes when a kernel inode that knows this obj may not be used for a further open:
+ *   another
+ *   remote version, or a fill that was completed (from now on: passthrough). The driver then gives
+ *   the obj a new node id.
  *
  * Restart
- *   Every open file keeps what a new process needs in a struct cfile_state that the *driver* provides (in memory that
- *   outlives the process) and the cache updates before each effect. After a restart the driver calls
+ *   Every open file keeps what a new process needs in a struct cfile_state that the *driver*
+ *   provides (in memory that
+ *   outlives the process) and the cache updates before each effect. After a restart the driver
+ *   calls
  *   cache_restore() for each, then cache_start().
  *
- * Threads: everything here may be called from any thread, but for cache_new, cache_start, cache_free.
+ * Threads: everything here may be called from any thread, but for cache_new, cache_start,
+ * cache_free.
  */
 #ifndef CACHE_CACHE_H
 #define CACHE_CACHE_H
@@ -59,8 +72,8 @@ struct cache_wait {
 	struct list on_flight; /* whoever will wake it */
 	struct list on_clock;  /* waits ordered by deadline */
 	int state;
-	bool cold;   /* an open that had to bring bytes from a store */
-	bool synced; /* an fsync that is done */
+	bool cold;	    /* an open that had to bring bytes from a store */
+	bool synced;	    /* an fsync that is done */
 	unsigned int stale; /* how often the version that an open waited for was replaced */
 };
 
@@ -68,62 +81,78 @@ void cache_wait_init(struct cache_wait *w, void (*done)(struct cache_wait *w, in
 /* Ends the wait with -EINTR if it is still waiting: true, and done was called. */
 bool cache_cancel(struct cache *c, struct cache_wait *w);
 
-/* What the kernel must be told; called without locks from a worker. The driver queues it for a thread of its own. */
+/*
+ * What the kernel must be told; called without locks from a worker. The driver queues it for a
+ * thread of its own.
+ */
 enum cache_event {
 	CACHE_EV_ATTR,	  /* attributes changed behind the kernel's back */
 	CACHE_EV_CONTENT, /* bytes changed: another version */
 	CACHE_EV_NAME,	  /* the name is gone or now means something else: dir and name */
 };
 struct cache_events {
-	void (*changed)(void *arg, enum cache_event ev, struct obj *obj, struct obj *dir, const char *name);
+	void (*changed)(void *arg, enum cache_event ev, struct obj *obj, struct obj *dir,
+			const char *name);
 	void *arg;
 };
 
 /* What an open file needs to live through a restart. Plain data in the driver's memory. */
 enum cfile_kind { CFILE_NONE, CFILE_BODY, CFILE_FILL, CFILE_OPEN_ID, CFILE_WRITE };
 struct cfile_state {
-	uint32_t kind;	   /* enum cfile_kind; CFILE_NONE: slot is free */
-	uint32_t flags;	   /* of open(2) */
-	uint32_t tier;	   /* enum local_kind of the body */
-	uint32_t created;  /* this open made the object, and it was never released */
-	uint64_t id;	   /* open/<id> or staging/<id> */
-	uint64_t size;	   /* of the version */
+	uint32_t kind;	  /* enum cfile_kind; CFILE_NONE: slot is free */
+	uint32_t flags;	  /* of open(2) */
+	uint32_t tier;	  /* enum local_kind of the body */
+	uint32_t created; /* this open made the object, and it was never released */
+	uint64_t id;	  /* open/<id> or staging/<id> */
+	uint64_t size;	  /* of the version */
 	int64_t look_mtime_ns, look_ctime_ns; /* what the last flush saw */
 	uint64_t look_size;
-	uint64_t put_seq;  /* journal entry of the last flush, 0 = none */
+	uint64_t put_seq;    /* journal entry of the last flush, 0 = none */
 	char etag[ETAG_MAX]; /* version */
 };
 
 struct cache_conf {
-	const struct config *config; /* stays the caller's and may change live values (config_apply_live) */
+	const struct config
+		*config; /* stays the caller's and may change live values (config_apply_live) */
 	const struct clock *clock;
 	struct counters *counters;
 	struct cache_events events;
 	const char *mountpoint; /* for the lock file */
-	int lock_fd; /* the supervisor's lock on the cache directory, or -1: take it */
-	int ram_fd;  /* the supervisor's tmpfs for the ram tier, or -1: make one */
+	int lock_fd;		/* the supervisor's lock on the cache directory, or -1: take it */
+	int ram_fd;		/* the supervisor's tmpfs for the ram tier, or -1: make one */
 	bool restart; /* a supervised restart: open files of the last process will be restored */
-	bool strict; /* an unreachable store is an error */
+	bool strict;  /* an unreachable store is an error */
 };
 
 /*
- * Opens the cache directory, replays the journal, makes the tiers and tries the store (deadlines.mount_ms).
- * -EACCES, -ENOENT from the store, -EBUSY for the lock ... with one line for people in err. An unreachable store
+ * Opens the cache directory, replays the journal, makes the tiers and tries the store
+ * (deadlines.mount_ms).
+ * -EACCES, -ENOENT from the store, -EBUSY for the lock ... with one line for people in err. An
+ * unreachable store
  * is no error unless strict: the cache begins degraded.
  */
 int cache_new(const struct cache_conf *conf, struct cache **ret_cache, struct err *err);
-/* After all cache_restore(): decides what becomes of unfinished writes, starts drainer, scan and clean-up. */
+/*
+ * After all cache_restore(): decides what becomes of unfinished writes, starts drainer, scan and
+ * clean-up.
+ */
 int cache_start(struct cache *c, struct err *err);
 /*
- * Stops: drains for at most drain_ns (progress goes to fn, may be NULL, with what is left), writes a clean checkpoint,
- * frees everything. All objs and files must have been put. Returns the number of entries left in the journal.
+ * Stops: drains for at most drain_ns (progress goes to fn, may be NULL, with what is left), writes
+ * a clean checkpoint,
+ * frees everything. All objs and files must have been put. Returns the number of entries left in
+ * the journal.
  */
-uint64_t cache_free(struct cache *c, int64_t drain_ns, void (*fn)(void *arg, uint64_t entries, uint64_t bytes), void *arg);
+uint64_t cache_free(struct cache *c, int64_t drain_ns,
+		    void (*fn)(void *arg, uint64_t entries, uint64_t bytes), void *arg);
 
 /* Frees a cache that was not started; nothing is drained, the journal keeps what it has. */
 void cache_destroy(struct cache *c);
 
-/* The configuration's live values have changed (config_apply_live): takes over those that were copied. */
+/*
+ * The configuration's live values have changed (config_apply_live): takes over those that were
+ * copied.
+ */
 void cache_reconfigure(struct cache *c);
 
 /* --- objects --- */
@@ -139,21 +168,24 @@ void obj_set_node(struct obj *o, uint64_t node);
 char *obj_key(struct cache *c, struct obj *o);
 
 struct cache_attr {
-	struct stat st;	      /* st_ino: a stable hash of the key; st_blocks: what the bytes would take */
-	int64_t valid_ns;     /* how long attributes and name may be believed (never past the object's life) */
+	struct stat st; /* st_ino: a stable hash of the key; st_blocks: what the bytes would take */
+	/* how long attributes and name may be believed (never past the object's life) */
+	int64_t valid_ns;
 	uint32_t epoch;
-	bool provisional;     /* from a listing: mode, owner and mtime are guesses */
+	bool provisional; /* from a listing: mode, owner and mtime are guesses */
 };
 
 /*
- * The child of dir. -ENOENT: absent for sure, or expired, with *ret_neg_ns for how long that may be believed. ret_obj is a new
+ * The child of dir. -ENOENT: absent for sure, or expired, with *ret_neg_ns for how long that may be
+ * believed. ret_obj is a new
  * reference. With the store unreachable a name that is not known here is -EIO or -ETIMEDOUT.
  */
-int cache_lookup(struct cache *c, struct obj *dir, const char *name, struct cache_wait *w, struct obj **ret_obj,
-		 struct cache_attr *ret_attr, int64_t *ret_neg_ns);
+int cache_lookup(struct cache *c, struct obj *dir, const char *name, struct cache_wait *w,
+		 struct obj **ret_obj, struct cache_attr *ret_attr, int64_t *ret_neg_ns);
 /* The key's obj from the root down, by cache_lookup; for the driver's restart. */
 int cache_resolve(struct cache *c, const char *key, struct cache_wait *w, struct obj **ret_obj);
-int cache_getattr(struct cache *c, struct obj *o, struct cache_wait *w, struct cache_attr *ret_attr);
+int cache_getattr(struct cache *c, struct obj *o, struct cache_wait *w,
+		  struct cache_attr *ret_attr);
 
 enum cache_set {
 	CACHE_SET_MODE = 1 << 0,
@@ -167,90 +199,134 @@ enum cache_set {
 	CACHE_SET_KILL_PRIV = 1 << 8, /* clear suid and sgid */
 };
 /* f: the open file the call came through, or NULL. */
-int cache_setattr(struct cache *c, struct obj *o, struct cfile *f, const struct stat *st, unsigned int set,
-		  struct cache_wait *w, struct cache_attr *ret_attr);
+int cache_setattr(struct cache *c, struct obj *o, struct cfile *f, const struct stat *st,
+		  unsigned int set, struct cache_wait *w, struct cache_attr *ret_attr);
 
-int cache_readlink(struct cache *c, struct obj *o, struct cache_wait *w, char **ret_target); /* malloc'ed */
-int cache_mkdir(struct cache *c, struct obj *dir, const char *name, mode_t mode, uid_t uid, gid_t gid,
-		struct obj **ret_obj, struct cache_attr *ret_attr);
-int cache_symlink(struct cache *c, struct obj *dir, const char *name, const char *target, uid_t uid, gid_t gid,
-		  struct obj **ret_obj, struct cache_attr *ret_attr);
-/* These take a wait for one reason: what they name may not be known here yet. They send nothing themselves. */
+int cache_readlink(struct cache *c, struct obj *o, struct cache_wait *w,
+		   char **ret_target); /* malloc'ed */
+int cache_mkdir(struct cache *c, struct obj *dir, const char *name, mode_t mode, uid_t uid,
+		gid_t gid, struct obj **ret_obj, struct cache_attr *ret_attr);
+int cache_symlink(struct cache *c, struct obj *dir, const char *name, const char *target, uid_t uid,
+		  gid_t gid, struct obj **ret_obj, struct cache_attr *ret_attr);
+/*
+ * These take a wait for one reason: what they name may not be known here yet. They send nothing
+ * themselves.
+ */
 int cache_unlink(struct cache *c, struct obj *dir, const char *name, struct cache_wait *w);
 int cache_rmdir(struct cache *c, struct obj *dir, const char *name, struct cache_wait *w);
 /* flags: RENAME_NOREPLACE; others -EINVAL. */
-int cache_rename(struct cache *c, struct obj *from_dir, const char *from, struct obj *to_dir, const char *to,
-		 unsigned int flags, struct cache_wait *w);
+int cache_rename(struct cache *c, struct obj *from_dir, const char *from, struct obj *to_dir,
+		 const char *to, unsigned int flags, struct cache_wait *w);
 
-/* Names with their namespace ("user.x", "user.cogfs.ttl", "security.capability"). size 0 asks for the length. */
-int cache_getxattr(struct cache *c, struct obj *o, const char *name, void *buf, size_t size, struct cache_wait *w, size_t *ret_len);
-int cache_listxattr(struct cache *c, struct obj *o, void *buf, size_t size, size_t *ret_len); /* no network */
-int cache_setxattr(struct cache *c, struct obj *o, const char *name, const void *value, size_t len, int flags, struct cache_wait *w);
+/*
+ * Names with their namespace ("user.x", "user.cogfs.ttl", "security.capability"). size 0 asks for
+ * the length.
+ */
+int cache_getxattr(struct cache *c, struct obj *o, const char *name, void *buf, size_t size,
+		   struct cache_wait *w, size_t *ret_len);
+int cache_listxattr(struct cache *c, struct obj *o, void *buf, size_t size,
+		    size_t *ret_len); /* no network */
+int cache_setxattr(struct cache *c, struct obj *o, const char *name, const void *value, size_t len,
+		   int flags, struct cache_wait *w);
 int cache_removexattr(struct cache *c, struct obj *o, const char *name, struct cache_wait *w);
 
 /* --- directories --- */
-/* A snapshot of dir: complete, or (store unreachable) what is known here, and then cdir_error() says why. */
+/*
+ * A snapshot of dir: complete, or (store unreachable) what is known here, and then cdir_error()
+ * says why.
+ */
 int cache_opendir(struct cache *c, struct obj *dir, struct cache_wait *w, struct cdir **ret_cdir);
 size_t cdir_count(const struct cdir *d);
 /*
- * Entry i, "." and ".." not among them. *ret_obj is d's reference. false: it went away meanwhile. attr: as in cache_attr,
+ * Entry i, "." and ".." not among them. *ret_obj is d's reference. false: it went away meanwhile.
+ * attr: as in cache_attr,
  * or attr->st.st_mode == 0 where a lookup must be made first (nothing but the name may be shown).
  */
-bool cdir_get(struct cache *c, struct cdir *d, size_t i, const char **ret_name, struct obj **ret_obj, struct cache_attr *ret_attr);
+bool cdir_get(struct cache *c, struct cdir *d, size_t i, const char **ret_name,
+	      struct obj **ret_obj, struct cache_attr *ret_attr);
 int cdir_error(const struct cdir *d); /* 0, or the -errno to end the listing with */
 void cdir_free(struct cache *c, struct cdir *d);
 
 /* --- files --- */
 /*
- * Opens by flags (O_ACCMODE, O_TRUNC, O_APPEND count). Small objects are filled here; a large one comes back filling.
- * For writing, everything that the version needs is here when it returns. slot: zeroed memory that outlives the process, or NULL.
+ * Opens by flags (O_ACCMODE, O_TRUNC, O_APPEND count). Small objects are filled here; a large one
+ * comes back filling.
+ * For writing, everything that the version needs is here when it returns. slot: zeroed memory that
+ * outlives the process, or NULL.
  */
-int cache_open(struct cache *c, struct obj *o, int flags, struct cache_wait *w, struct cfile_state *slot, struct cfile **ret_file);
+int cache_open(struct cache *c, struct obj *o, int flags, struct cache_wait *w,
+	       struct cfile_state *slot, struct cfile **ret_file);
 /* -EEXIST with O_EXCL; an existing object is opened as by cache_open. */
-int cache_create(struct cache *c, struct obj *dir, const char *name, mode_t mode, uid_t uid, gid_t gid, int flags,
-		 struct cache_wait *w, struct cfile_state *slot, struct obj **ret_obj, struct cache_attr *ret_attr,
-		 struct cfile **ret_file);
+int cache_create(struct cache *c, struct obj *dir, const char *name, mode_t mode, uid_t uid,
+		 gid_t gid, int flags, struct cache_wait *w, struct cfile_state *slot,
+		 struct obj **ret_obj, struct cache_attr *ret_attr, struct cfile **ret_file);
 
 struct obj *cfile_obj(const struct cfile *f);
 int cfile_flags(const struct cfile *f);
-/* A complete body that may be handed to the kernel: its descriptor (f's), else -1. The inode tells equal bodies. */
+/*
+ * A complete body that may be handed to the kernel: its descriptor (f's), else -1. The inode tells
+ * equal bodies.
+ */
 int cfile_body_fd(const struct cfile *f, uint64_t *ret_ino);
 /* The inode of the local file that f reads and writes, also while somebody writes it; 0: none. */
 uint64_t cfile_ino(const struct cfile *f);
 
-/* What a read yields: either a descriptor to read from, or bytes. len is clipped at the end of the object. */
+/*
+ * What a read yields: either a descriptor to read from, or bytes. len is clipped at the end of the
+ * object.
+ */
 struct cache_data {
-	int fd;	      /* f's; valid until the file is released; -1: buf */
+	int fd; /* f's; valid until the file is released; -1: buf */
 	off_t off;
 	size_t len;
-	void *buf;    /* malloc'ed, the caller frees; NULL with fd */
+	void *buf; /* malloc'ed, the caller frees; NULL with fd */
 };
-int cache_read(struct cache *c, struct cfile *f, off_t off, size_t len, struct cache_wait *w, struct cache_data *ret_data);
-/* All of len or -errno. Waits while max_dirty or the disk is full. off is the kernel's (also for O_APPEND). kill_priv: clear suid, sgid */
-int cache_write(struct cache *c, struct cfile *f, const void *buf, size_t len, off_t off, bool kill_priv, struct cache_wait *w);
-int cache_fallocate(struct cache *c, struct cfile *f, int mode, off_t off, off_t len, struct cache_wait *w);
-int cache_lseek(struct cache *c, struct cfile *f, off_t off, int whence, off_t *ret_off); /* SEEK_DATA, SEEK_HOLE */
+int cache_read(struct cache *c, struct cfile *f, off_t off, size_t len, struct cache_wait *w,
+	       struct cache_data *ret_data);
+/*
+ * All of len or -errno. Waits while max_dirty or the disk is full. off is the kernel's (also for
+ * O_APPEND). kill_priv: clear suid, sgid
+ */
+int cache_write(struct cache *c, struct cfile *f, const void *buf, size_t len, off_t off,
+		bool kill_priv, struct cache_wait *w);
+int cache_fallocate(struct cache *c, struct cfile *f, int mode, off_t off, off_t len,
+		    struct cache_wait *w);
+int cache_lseek(struct cache *c, struct cfile *f, off_t off, int whence,
+		off_t *ret_off); /* SEEK_DATA, SEEK_HOLE */
 enum cache_flush_flags {
 	CACHE_FLUSH_KILLED = 1 << 0, /* the caller is dying from a signal */
-	CACHE_FLUSH_OTHER = 1 << 1,  /* the caller is not the process that opened f: a forked child, most likely */
+	CACHE_FLUSH_OTHER =
+		1
+		<< 1, /* the caller is not the process that opened f: a forked child, most likely */
 };
-/* Makes what was written survive kill -9. write: through waits for the store, unless FLUSH_OTHER. */
+/*
+ * Makes what was written survive kill -9. write: through waits for the store, unless FLUSH_OTHER.
+ */
 int cache_flush(struct cache *c, struct cfile *f, unsigned int flags, struct cache_wait *w);
 /* Makes it survive power loss. */
 int cache_fsync(struct cache *c, struct cfile *f, struct cache_wait *w);
 /* The last one of an object publishes. Frees f; clears its slot last. */
 void cache_release(struct cache *c, struct cfile *f);
-/* A writable mapping of the body may outlive f (it was opened while passthrough was on): watch it and commit later. */
+/*
+ * A writable mapping of the body may outlive f (it was opened while passthrough was on): watch it
+ * and commit later.
+ */
 void cache_release_mapped(struct cache *c, struct cfile *f);
 
-/* Drops f as a crash would, when the connection is gone: what its last flush journalled is kept, and no more. */
+/*
+ * Drops f as a crash would, when the connection is gone: what its last flush journalled is kept,
+ * and no more.
+ */
 void cache_abandon(struct cache *c, struct cfile *f);
 
 /*
- * Makes slot's open file live again, without any network. key: its present name, or NULL where that is gone (then *ret_obj
- * is a new orphan). -ESTALE: its version can no longer be had; the driver keeps the handle and answers ESTALE.
+ * Makes slot's open file live again, without any network. key: its present name, or NULL where that
+ * is gone (then *ret_obj
+ * is a new orphan). -ESTALE: its version can no longer be had; the driver keeps the handle and
+ * answers ESTALE.
  */
-int cache_restore(struct cache *c, const char *key, struct cfile_state *slot, struct obj **ret_obj, struct cfile **ret_file);
+int cache_restore(struct cache *c, const char *key, struct cfile_state *slot, struct obj **ret_obj,
+		  struct cfile **ret_file);
 
 /* fsync of a directory: names that were acknowledged survive power loss. */
 int cache_fsyncdir(struct cache *c, struct obj *dir, struct cache_wait *w);
@@ -263,10 +339,10 @@ struct cache_tier_stats {
 	int state; /* 0 up, 1 degraded (breaker half open), 2 down */
 };
 struct cache_stats {
-	uint64_t objects_known;	  /* in memory */
+	uint64_t objects_known; /* in memory */
 	uint64_t dirty_objects, dirty_bytes, held_objects;
-	int64_t oldest_dirty_s;	  /* age, 0 = none dirty */
-	uint64_t fills, waits;	  /* under way now */
+	int64_t oldest_dirty_s; /* age, 0 = none dirty */
+	uint64_t fills, waits;	/* under way now */
 	uint64_t open_files;
 	bool degraded, scanning;
 	struct cache_tier_stats tiers[4];
@@ -276,11 +352,18 @@ void cache_stats(struct cache *c, struct cache_stats *ret);
 struct counters *cache_counters(struct cache *c);
 const struct config *cache_config(struct cache *c);
 
-/* Blocks (worker threads of control only): see drain_flush(). path "" = all. held: files below path still open for writing. */
+/*
+ * Blocks (worker threads of control only): see drain_flush(). path "" = all. held: files below
+ * path still open for writing.
+ */
 int cache_flush_all(struct cache *c, const char *path, dl_t deadline, const atomic_bool *cancel,
-		    void (*progress)(void *arg, uint64_t entries, uint64_t bytes), void *arg, uint64_t *ret_held);
+		    void (*progress)(void *arg, uint64_t entries, uint64_t bytes), void *arg,
+		    uint64_t *ret_held);
 
-/* The last errors, newest first, one malloc'ed text line each: "2026-11-21T10:00:00Z key: tier: cause". */
+/*
+ * The last errors, newest first, one malloc'ed text line each: "2026-11-21T10:00:00Z key: tier:
+ * cause".
+ */
 char *cache_errors(struct cache *c);
 
 #endif

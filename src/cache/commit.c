@@ -6,7 +6,8 @@
  *	1 the entry says what the file is now (HELD)	recovery publishes it, as from here
  *	2 the record is in the file's xattrs		the same
  *	3 objects/<key> is a link to staging/<id>	the same: the link is made again
- *	4 the entry is released				the object is there, dirty; the drainer goes on
+ *	4 the entry is released                         the object is there, dirty; the drainer goes
+ *	on
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -52,7 +53,10 @@ static int session_record(struct obj *o, struct record *ret)
 	return 0;
 }
 
-/* A second name for the bytes, which goes when they are uploaded, while the writer keeps the first. */
+/*
+ * A second name for the bytes, which goes when they are uploaded, while the writer keeps the
+ * first.
+ */
 static int second_name(struct cache *c, uint64_t id, uint64_t *ret_id)
 {
 	char from[LOCAL_ID_LEN + 1], to[LOCAL_ID_LEN + 1];
@@ -151,7 +155,8 @@ static struct xxh3 session_hash(struct wsession *wr, uint64_t size)
 }
 
 /*
- * Nothing but seq waits for key; the journal forgets seq itself only after it was told of. (What waits behind a rename
+ * Nothing but seq waits for key; the journal forgets seq itself only after it was told of. (What
+ * waits behind a rename
  * may have a smaller number.)
  */
 static bool nothing_newer(struct cache *c, const char *key, uint64_t seq)
@@ -246,7 +251,10 @@ static int place_body(struct cache *c, struct obj *o, const struct record *rec, 
 	return 0;
 }
 
-/* The journal's file is all there is of o: no body could be made of it. What was there before is another version. ns held */
+/*
+ * The journal's file is all there is of o: no body could be made of it. What was there before is
+ * another version. ns held
+ */
 static void stay_in_staging(struct cache *c, struct obj *o)
 {
 	CLEANUP_FREE char *key = obj_key(c, o);
@@ -381,7 +389,10 @@ static void publish_change(struct cache *c, struct obj *o, const struct xxh3 *h)
 
 enum ending { END_DISCARD, END_PUBLISH, END_PUT_BACK };
 
-/* ns held: nobody can take the name away any more. A killed change in place has nothing to fall back to without a store. */
+/*
+ * ns held: nobody can take the name away any more. A killed change in place has nothing to fall
+ * back to without a store.
+ */
 static enum ending ending_of(struct cache *c, struct obj *o)
 {
 	SCOPE_LOCK(&c->lock);
@@ -434,7 +445,8 @@ static void writer_learns(struct obj *o, const struct jent *e, const char *etag)
 }
 
 /*
- * ns held, so that o's body and its record are of one version. Where no etag is told, what the store has may be
+ * ns held, so that o's body and its record are of one version. Where no etag is told, what the
+ * store has may be
  * another's: it is to be asked.
  */
 static void drained_put(struct cache *c, struct obj *o, const struct jent *e, const char *etag)
@@ -457,7 +469,8 @@ static void drained_put(struct cache *c, struct obj *o, const struct jent *e, co
 		o->checked_ns = *etag || obj_is_dir(o) ? clock_mono(c->clock) : 0;
 		if (o->dir && o->flags & OBJ_NEW_DIR) {
 			o->flags &=
-				~OBJ_NEW_DIR; /* others see it from now on, and may put something into it */
+				/* others see it from now on, and may put something into it */
+				~OBJ_NEW_DIR;
 			o->dir->listed_ns = o->checked_ns;
 		}
 	}
@@ -542,47 +555,4 @@ void drained_moved(void *arg, const char *from, const char *to, const char *old_
 void drain_failed(void *arg, const struct jent *e, int error, const char *text)
 {
 	cache_note_error(arg, e->key, error, text);
-}
-
-/* --- errors for people --- */
-
-void cache_note_error(struct cache *c, const char *key, int error, const char *text)
-{
-	char stamp[32], *line = NULL;
-	time_t now = clock_wall(c->clock) / NSEC_PER_SEC;
-	struct tm tm;
-
-	gmtime_r(&now, &tm);
-	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	if (asprintf(&line, "%s %s: %s (%s)", stamp, *key ? key : "/", text, strerror(-error)) < 0)
-		return;
-	/* One error is one line, and a foreign name is not to reach a terminal as commands. */
-	for (char *at = line; *at; at++)
-		if ((unsigned char)*at < 0x20 || *at == 0x7f)
-			*at = '?';
-	SCOPE_LOCK(&c->lock);
-	free(c->errors[c->errors_next]);
-	c->errors[c->errors_next] = line;
-	c->errors_next = (c->errors_next + 1) % N_ERRORS;
-}
-
-char *cache_errors(struct cache *c)
-{
-	char *text = NULL;
-	size_t len = 0;
-	FILE *out = open_memstream(&text, &len);
-
-	if (!out)
-		return NULL;
-	{
-		SCOPE_LOCK(&c->lock);
-		for (unsigned int i = 1; i <= N_ERRORS; i++) {
-			const char *line = c->errors[(c->errors_next + N_ERRORS - i) % N_ERRORS];
-
-			if (line)
-				fprintf(out, "%s\n", line);
-		}
-	}
-	fclose(out);
-	return text;
 }

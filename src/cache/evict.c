@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Room: bytes are admitted before they are used, and what has gone longest unused makes way. Never evicted: what is
- * open, what is not drained, what is pinned, and, where there is no store to have it from again, everything.
+ * Room: bytes are admitted before they are used, and what has gone longest unused makes way. Never
+ * evicted: what is
+ * open, what is not drained, what is pinned, and, where there is no store to have it from again,
+ * everything.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +20,10 @@ static bool evictable(struct cache *c, const struct obj *o)
 	       !(o->flags & (OBJ_PINNED | OBJ_BUSY));
 }
 
-/* The longest unused body that may go, referenced; those that may not are moved out of the way. Lock held. */
+/*
+ * The longest unused body that may go, referenced; those that may not are moved out of the way.
+ * Lock held.
+ */
 static struct obj *pick(struct cache *c, struct local *l)
 {
 	struct list *lru = l == c->disk ? &c->lru_disk : &c->lru_ram;
@@ -118,7 +123,10 @@ int make_room(struct cache *c, struct local *l, uint64_t bytes, bool object)
 	return r;
 }
 
-/* --- the scan behind the mount: finds what the tree does not know yet, so that eviction and totals see it --- */
+/*
+ * --- the scan behind the mount: finds what the tree does not know yet, so that eviction and
+ * totals see it ---
+ */
 
 /* A file that is no body of ours, at a name where nothing of ours is. */
 static void drop_torn(struct cache *c, struct obj *o)
@@ -157,7 +165,8 @@ static int scan_found(void *arg, const struct local_found *found)
 	if (r == -EBADMSG)
 		drop_torn(c, o);
 	SCOPE_LOCK(&c->lock);
-	for (struct obj *dir = o->parent; dir && obj_live(o) && dir->exist == EX_UNKNOWN; dir = dir->parent)
+	for (struct obj *dir = o->parent; dir && obj_live(o) && dir->exist == EX_UNKNOWN;
+	     dir = dir->parent)
 		obj_set_exist(dir, EX_PRESENT);
 	obj_put_locked(c, o);
 	return 0;
@@ -176,7 +185,8 @@ static void scan_job(struct cache *c, void *arg)
 		return;
 	c->scanned = true;
 	local_adjust(c->disk, (int64_t)c->scan_found_bytes - (int64_t)c->last.disk_bytes);
-	atomic_fetch_add(&c->disk->objects, (int64_t)c->scan_found_objects - (int64_t)c->last.disk_objects);
+	atomic_fetch_add(&c->disk->objects,
+			 (int64_t)c->scan_found_objects - (int64_t)c->last.disk_objects);
 }
 
 int scan_start(struct cache *c)

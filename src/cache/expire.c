@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The background round, once a second: objects at the end of their life go, mappings that outlived their handles are looked
+ * The background round, once a second: objects at the end of their life go, mappings that outlived
+ * their handles are looked
  * after, the state of the cache directory is checkpointed.
  *
- * The wall clock decides expiry. When it steps by more than a minute against the monotonic clock, expiry pauses until it has
+ * The wall clock decides expiry. When it steps by more than a minute against the monotonic clock,
+ * expiry pauses until it has
  * stayed in step for ten minutes.
  */
 #include <errno.h>
@@ -14,7 +16,7 @@
 #include "cache/internal.h"
 
 #define TICK_NS NSEC_PER_SEC
-#define SLICES 8		   /* ticks for one look at every object */
+#define SLICES 8 /* ticks for one look at every object */
 #define SLICE_MIN 4096
 #define CHECKPOINT_NS (60 * NSEC_PER_SEC)
 #define STEP_NS (60 * NSEC_PER_SEC)
@@ -24,7 +26,7 @@
 
 struct round {
 	struct cache *c;
-	size_t at; /* slot of the table */
+	size_t at;	/* slot of the table */
 	int64_t offset; /* wall - monotonic, as last seen in step */
 	int64_t paused_until, checkpoint_at;
 	struct obj *found[BATCH];
@@ -39,10 +41,12 @@ void obj_expire(struct cache *c, struct obj *o)
 	SCOPE_LOCK(&c->ns);
 	{
 		SCOPE_LOCK(&c->lock);
-		if (o->flags & (OBJ_ORPHAN | OBJ_BUSY) || o->wr || !obj_live(o) || !obj_expired(c, o))
+		if (o->flags & (OBJ_ORPHAN | OBJ_BUSY) || o->wr || !obj_live(o) ||
+		    !obj_expired(c, o))
 			return;
 		key = obj_key_locked(o);
-		sure = !has_store(c) || tier_can(c->store, TIER_CAP_COND_DELETE) || o->exist == EX_LOCAL ||
+		sure = !has_store(c) || tier_can(c->store, TIER_CAP_COND_DELETE) ||
+		       o->exist == EX_LOCAL ||
 		       clock_wall(c->clock) / NSEC_PER_SEC > o->expires_at + UNSURE_DELETE_S;
 	}
 	if (!key)
@@ -75,7 +79,8 @@ static void look_at_slice(struct round *r)
 }
 
 /*
- * A mapping of the body is gone when a lease can be had on it, which nobody may have open for writing: the session's own
+ * A mapping of the body is gone when a lease can be had on it, which nobody may have open for
+ * writing: the session's own
  * descriptor steps aside meanwhile. Lock held
  */
 static bool still_mapped(struct cache *c, struct wsession *wr)
@@ -103,7 +108,8 @@ void watch_mapping(struct cache *c, struct obj *o)
 {
 	{
 		SCOPE_LOCK(&c->lock);
-		if (!o->wr || !o->wr->mapped || (!(o->flags & OBJ_ORPHAN) && still_mapped(c, o->wr)))
+		if (!o->wr || !o->wr->mapped ||
+		    (!(o->flags & OBJ_ORPHAN) && still_mapped(c, o->wr)))
 			return;
 		o->wr->mapped = false;
 		o->wr->changed = o->wr->dirtied = true;
@@ -120,7 +126,8 @@ static bool clock_in_step(struct round *r)
 
 	if (step > STEP_NS || step < -STEP_NS) {
 		r->paused_until = mono + SETTLE_NS;
-		cache_note_error(r->c, "", -ETIME, "the clock was set by more than a minute: expiry pauses");
+		cache_note_error(r->c, "", -ETIME,
+				 "the clock was set by more than a minute: expiry pauses");
 	}
 	r->offset = offset;
 	return mono >= r->paused_until;
@@ -128,7 +135,8 @@ static bool clock_in_step(struct round *r)
 
 int cache_checkpoint(struct cache *c, bool clean)
 {
-	struct cachedir_state st = {.clean = clean, .same_boot = true, .synced_ns = c->last.synced_ns};
+	struct cachedir_state st = {
+		.clean = clean, .same_boot = true, .synced_ns = c->last.synced_ns};
 
 	if (clean) {
 		int64_t now = clock_wall(c->clock);
@@ -140,7 +148,9 @@ int cache_checkpoint(struct cache *c, bool clean)
 	st.next_id = c->dir.next_id;
 	if (c->disk) {
 		st.disk_bytes = atomic_load(&c->disk->used) > 0 ? atomic_load(&c->disk->used) : 0;
-		st.disk_objects = atomic_load(&c->disk->objects) > 0 ? atomic_load(&c->disk->objects) : 0;
+		st.disk_objects = atomic_load(&c->disk->objects) > 0
+					  ? atomic_load(&c->disk->objects)
+					  : 0;
 	}
 	if (c->scanning) {
 		st.disk_bytes = c->last.disk_bytes;

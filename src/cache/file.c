@@ -70,7 +70,8 @@ int cfile_flags(const struct cfile *f)
 int cfile_body_fd(const struct cfile *f, uint64_t *ret_ino)
 {
 	SCOPE_LOCK(&f->cache->lock);
-	if (f->fd < 0 || f->writer || (f->slot->kind != CFILE_BODY && f->slot->kind != CFILE_OPEN_ID))
+	if (f->fd < 0 || f->writer ||
+	    (f->slot->kind != CFILE_BODY && f->slot->kind != CFILE_OPEN_ID))
 		return -1;
 	*ret_ino = f->ino;
 	return f->fd;
@@ -145,11 +146,13 @@ static int start_verify(struct cache *c, struct obj *o, int fd, struct cache_wai
 
 static void count_hit(struct cache *c, const struct cache_wait *w, const struct local *l)
 {
-	count_one(c->counters, w->cold ? COUNTER_hits_store : l && l == c->ram ? COUNTER_hits_ram : COUNTER_hits_disk);
+	count_one(c->counters, w->cold		  ? COUNTER_hits_store
+			       : l && l == c->ram ? COUNTER_hits_ram
+						  : COUNTER_hits_disk);
 }
 
-static struct cfile *file_on_body(struct cache *c, struct obj *o, int flags, struct cfile_state *slot, int fd,
-				  const struct local *l)
+static struct cfile *file_on_body(struct cache *c, struct obj *o, int flags,
+				  struct cfile_state *slot, int fd, const struct local *l)
 {
 	struct cfile *f = cfile_new(c, o, flags, slot);
 
@@ -165,8 +168,8 @@ static struct cfile *file_on_body(struct cache *c, struct obj *o, int flags, str
 }
 
 /* The object is resident. Lock held, dropped in between; -EAGAIN: not any more */
-static int open_body(struct cache *c, struct obj *o, int flags, struct cache_wait *w, struct cfile_state *slot,
-		     struct cfile **ret)
+static int open_body(struct cache *c, struct obj *o, int flags, struct cache_wait *w,
+		     struct cfile_state *slot, struct cfile **ret)
 {
 	struct local *l;
 	int fd;
@@ -188,7 +191,8 @@ static int open_body(struct cache *c, struct obj *o, int flags, struct cache_wai
 }
 
 /* Somebody writes the object: the reader reads the same file. Lock held */
-static int open_writers(struct cache *c, struct obj *o, int flags, struct cfile_state *slot, struct cfile **ret)
+static int open_writers(struct cache *c, struct obj *o, int flags, struct cfile_state *slot,
+			struct cfile **ret)
 {
 	struct cfile *f;
 	int fd = local_open_id(c->staging_fd, o->wr->id, O_RDONLY);
@@ -207,9 +211,12 @@ static int open_writers(struct cache *c, struct obj *o, int flags, struct cfile_
 	return 0;
 }
 
-/* Written, not drained, and this host keeps no bodies on disk: the journal's file is read. Lock held */
-static int open_journalled(struct cache *c, struct obj *o, int flags, struct cfile_state *slot, uint64_t id,
-			   struct cfile **ret)
+/*
+ * Written, not drained, and this host keeps no bodies on disk: the journal's file is read. Lock
+ * held
+ */
+static int open_journalled(struct cache *c, struct obj *o, int flags, struct cfile_state *slot,
+			   uint64_t id, struct cfile **ret)
 {
 	int fd = local_open_id(c->staging_fd, id, O_RDONLY);
 
@@ -226,8 +233,8 @@ static uint64_t journalled(struct cache *c, const struct obj *o)
 	return key ? journal_body(c, key, NULL) : 0;
 }
 
-static int open_cold(struct cache *c, struct obj *o, int flags, struct cache_wait *w, struct cfile_state *slot,
-		     struct cfile **ret)
+static int open_cold(struct cache *c, struct obj *o, int flags, struct cache_wait *w,
+		     struct cfile_state *slot, struct cfile **ret)
 {
 	int r = -ENOMEM;
 	struct fill *f;
@@ -259,14 +266,15 @@ static int open_cold(struct cache *c, struct obj *o, int flags, struct cache_wai
 }
 
 /* Lock held */
-static int open_read_once(struct cache *c, struct obj *o, int flags, struct cache_wait *w, struct cfile_state *slot,
-			  struct cfile **ret)
+static int open_read_once(struct cache *c, struct obj *o, int flags, struct cache_wait *w,
+			  struct cfile_state *slot, struct cfile **ret)
 {
 	uint64_t id;
 
 	moves_await(c);
 	if (!o->wr && !obj_live(o))
-		return o->flags & OBJ_ORPHAN ? -ESTALE : -ENOENT; /* gone while the lock was dropped */
+		return o->flags & OBJ_ORPHAN ? -ESTALE
+					     : -ENOENT; /* gone while the lock was dropped */
 	if (o->flags & OBJ_BUSY)
 		return obj_flight_wait(c, o, w, c->config->deadlines.open_ms);
 	if (o->wr)
@@ -279,20 +287,21 @@ static int open_read_once(struct cache *c, struct obj *o, int flags, struct cach
 	return open_cold(c, o, flags, w, slot, ret);
 }
 
-static int open_read(struct cache *c, struct obj *o, int flags, struct cache_wait *w, struct cfile_state *slot,
-		     struct cfile **ret)
+static int open_read(struct cache *c, struct obj *o, int flags, struct cache_wait *w,
+		     struct cfile_state *slot, struct cfile **ret)
 {
 	int r = -EAGAIN;
 
 	for (int tries = 0; r == -EAGAIN && tries < 8; tries++)
-		r = open_read_once(c, o, flags, w, slot, ret); /* EAGAIN: something came between, look again */
+		r = open_read_once(c, o, flags, w, slot,
+				   ret); /* EAGAIN: something came between, look again */
 	return r == -EAGAIN ? -EIO : r;
 }
 
 /* --- open for writing --- */
 
-static int open_write(struct cache *c, struct obj *o, int flags, struct cache_wait *w, struct cfile_state *slot,
-		      struct cfile **ret)
+static int open_write(struct cache *c, struct obj *o, int flags, struct cache_wait *w,
+		      struct cfile_state *slot, struct cfile **ret)
 {
 	struct cfile *f;
 	int r;
@@ -323,8 +332,8 @@ static int open_write(struct cache *c, struct obj *o, int flags, struct cache_wa
 	return 0;
 }
 
-int cache_open(struct cache *c, struct obj *o, int flags, struct cache_wait *w, struct cfile_state *slot,
-	       struct cfile **ret_file)
+int cache_open(struct cache *c, struct obj *o, int flags, struct cache_wait *w,
+	       struct cfile_state *slot, struct cfile **ret_file)
 {
 	SCOPE_LOCK(&c->lock);
 	int r;
@@ -373,9 +382,9 @@ static void create_init(struct cache *c, struct obj *o, mode_t mode, uid_t uid, 
 	o->epoch++;
 }
 
-int cache_create(struct cache *c, struct obj *dir, const char *name, mode_t mode, uid_t uid, gid_t gid, int flags,
-		 struct cache_wait *w, struct cfile_state *slot, struct obj **ret_obj, struct cache_attr *ret_attr,
-		 struct cfile **ret_file)
+int cache_create(struct cache *c, struct obj *dir, const char *name, mode_t mode, uid_t uid,
+		 gid_t gid, int flags, struct cache_wait *w, struct cfile_state *slot,
+		 struct obj **ret_obj, struct cache_attr *ret_attr, struct cfile **ret_file)
 {
 	SCOPE_LOCK(&c->lock);
 	struct obj *o;
@@ -447,7 +456,12 @@ void cache_release_mapped(struct cache *c, struct cfile *f)
 		SCOPE_LOCK(&c->lock);
 		if (f->writer && !f->obj->wr->mapped && !(f->obj->flags & OBJ_ORPHAN)) {
 			f->obj->wr->mapped = true;
-			f->obj->wr->writers++; /* the mapping's, with a reference; the background round takes both back */
+			f->obj->wr
+				/*
+				 * the mapping's, with a reference; the background round takes
+				 * both back
+				 */
+				->writers++;
 			obj_get(f->obj);
 		}
 	}
@@ -461,7 +475,8 @@ void cache_abandon(struct cache *c, struct cfile *f)
 
 	obj_get(o);
 	if (f->writer && o->wr && !--o->wr->writers)
-		session_free(c, o); /* its staging file stays: the next start decides by the journal */
+		session_free(c,
+			     o); /* its staging file stays: the next start decides by the journal */
 	cfile_put(c, f);
 	obj_put_locked(c, o);
 }

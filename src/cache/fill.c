@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fill: brings an object's bytes from the store into a partial body, by ranges and in parallel, and makes it a body
+ * Fill: brings an object's bytes from the store into a partial body, by ranges and in parallel, and
+ * makes it a body
  * when all of it is here and its checksum is right.
  *
  *	a block	EMPTY --fill_want--> BUSY --bytes written--> PRESENT
  *		  ^                    |
  *		  '---told--- FAILED <-'
  *
- * A block is PRESENT only after its bytes are in the file: a hole is never trusted. All bytes of one fill are asked for
- * with the same version, so that two versions never mix. Readers that wait are woken whenever a block arrives and look again.
+ * A block is PRESENT only after its bytes are in the file: a hole is never trusted. All bytes of
+ * one fill are asked for
+ * with the same version, so that two versions never mix. Readers that wait are woken whenever a
+ * block arrives and look again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,9 +21,10 @@
 #include "cache/internal.h"
 #include "util/fsutil.h"
 
-#define FETCH_BLOCKS 32	 /* 4 MiB a request */
-#define FETCH_FLIGHTS 8	 /* requests of one fill at the same time */
-#define FAILURE_NS NSEC_PER_SEC /* a failure that nobody waited for is no answer for longer than that */
+#define FETCH_BLOCKS 32 /* 4 MiB a request */
+#define FETCH_FLIGHTS 8 /* requests of one fill at the same time */
+#define FAILURE_NS                                                                                 \
+	NSEC_PER_SEC /* a failure that nobody waited for is no answer for longer than that */
 
 /* One request: blocks [first, first + n). */
 struct fetch {
@@ -118,8 +122,9 @@ struct fill *fill_get(struct cache *c, struct obj *o, int *ret_err)
 	pthread_mutex_unlock(&c->lock);
 	f->fd = local_create(f->tier->partial_fd, f->id);
 	pthread_mutex_lock(&c->lock);
-	if (f->fd < 0 || o->fill || o->wr || !obj_live(o) || o->flags & (OBJ_RES_DISK | OBJ_RES_RAM | OBJ_ORPHAN) ||
-	    f->size != o->size || strcmp(f->etag, o->etag ? o->etag : "") != 0) {
+	if (f->fd < 0 || o->fill || o->wr || !obj_live(o) ||
+	    o->flags & (OBJ_RES_DISK | OBJ_RES_RAM | OBJ_ORPHAN) || f->size != o->size ||
+	    strcmp(f->etag, o->etag ? o->etag : "") != 0) {
 		*ret_err = f->fd < 0 ? f->fd : -EAGAIN; /* the world moved on: look again */
 		fill_free(c, f);
 		return o->fill;
@@ -218,7 +223,8 @@ static void blocks_arrived(struct fetch *ft, uint64_t from, uint64_t to)
 	list_init(&out);
 	{
 		SCOPE_LOCK(&ft->c->lock);
-		for (uint32_t b = from / FILL_BLOCK; b < f->n_blocks && block_end(f, b) <= to; b++) {
+		for (uint32_t b = from / FILL_BLOCK; b < f->n_blocks && block_end(f, b) <= to;
+		     b++) {
 			if (f->state[b] == BLOCK_PRESENT)
 				continue;
 			f->state[b] = BLOCK_PRESENT;
@@ -255,7 +261,10 @@ static void fill_version(struct cache *c, const struct fill *f, char etag[ETAG_M
 	memcpy(etag, f->etag, ETAG_MAX);
 }
 
-/* Gets what is left of the range; goes on where a broken answer ended, as long as there is progress. */
+/*
+ * Gets what is left of the range; goes on where a broken answer ended, as long as there is
+ * progress.
+ */
 static int fetch_range(struct fetch *ft, const char *key, struct err *err)
 {
 	struct cache *c = ft->c;
@@ -303,7 +312,8 @@ static int fetch_share(struct fetch *ft, const char *key, struct err *err)
 		local_unlink_id(f->tier->partial_fd, f->id);
 		*err = call.err;
 	}
-	fd = r ? local_create(f->tier->partial_fd, f->id) : local_open_id(f->tier->partial_fd, f->id, O_RDONLY);
+	fd = r ? local_create(f->tier->partial_fd, f->id)
+	       : local_open_id(f->tier->partial_fd, f->id, O_RDONLY);
 	if (fd < 0)
 		return fd;
 	dup3(fd, f->fd, O_CLOEXEC); /* readers keep the number */
@@ -353,101 +363,6 @@ static int fetch_named(struct fetch *ft, struct err *err)
 		free(was);
 		was = STEAL_PTR(at);
 	}
-}
-
-/* --- the end of a fill --- */
-
-/* All bytes are here: right ones? 0, or -EIO. The sum of a foreign object is kept for the next time. */
-static int fill_verify(struct fill *f)
-{
-	struct xxh3 got;
-	int r = xxh3_of_fd(f->fd, f->size, &got);
-
-	if (r)
-		return r;
-	if (xxh3_known(&f->xxh3) && !xxh3_equal(&f->xxh3, &got)) {
-		count_one(f->cache->counters, COUNTER_corruptions);
-		return -EIO;
-	}
-	f->xxh3 = got;
-	return 0;
-}
-
-/* The obj takes the body over, if it still is that version. ns held */
-static bool fill_take_record(struct cache *c, struct fill *f, char **ret_key, struct record *ret_rec)
-{
-	SCOPE_LOCK(&c->lock);
-	struct obj *o = f->obj;
-
-	if (!o || o->wr || !obj_live(o) || o->flags & (OBJ_ORPHAN | OBJ_BUSY))
-		return false;
-	o->xxh3 = f->xxh3;
-	o->known |= REC_XXH3;
-	*ret_key = obj_key_locked(o);
-	return *ret_key && !obj_to_record(o, ret_rec);
-}
-
-static void fill_attach_body(struct cache *c, struct fill *f, struct list *out)
-{
-	SCOPE_LOCK(&c->lock);
-	struct obj *o = f->obj;
-	uint64_t cost = local_cost(f->fd);
-
-	local_adjust(f->tier, (int64_t)cost - (int64_t)f->reserved);
-	f->reserved = 0;
-	if (!f->counted)
-		atomic_fetch_add(&f->tier->objects, 1);
-	f->counted = false;
-	body_added(c, o, f->tier, cost);
-	o->flags &= ~OBJ_SUSPECT;
-	if (f->had_files)
-		o->epoch++;
-	list_for_each(it, &o->files) {
-		struct cfile *cf = list_entry(it, struct cfile, on_obj);
-
-		if (cf->fill != f || cf->slot->kind == CFILE_NONE)
-			continue;
-		cf->slot->tier = f->tier->kind;
-		cf->slot->kind = CFILE_BODY;
-	}
-	wake_collect(c, &f->waits, out);
-	fill_detach(c, o);
-}
-
-static int fill_publish(struct cache *c, struct fill *f, struct list *out)
-{
-	CLEANUP_FREE char *key = NULL;
-	struct record rec;
-	int r = -ESTALE;
-
-	record_init(&rec);
-	SCOPE_LOCK(&c->ns);
-	if (fill_take_record(c, f, &key, &rec))
-		r = local_body_publish(f->tier, f->tier->partial_fd, f->id, key, &rec, false);
-	record_release(&rec);
-	if (!r)
-		fill_attach_body(c, f, out);
-	return r;
-}
-
-static void note_fill_error(struct cache *c, struct fill *f, int r, const char *text)
-{
-	CLEANUP_FREE char *key = fill_key(c, f);
-
-	if (key)
-		cache_note_error(c, key, r, text);
-}
-
-/* The last block arrived with this request. */
-static int fill_finish(struct cache *c, struct fill *f, struct list *out)
-{
-	int r = fill_verify(f);
-
-	if (!r)
-		r = fill_publish(c, f, out);
-	if (r == -EIO)
-		note_fill_error(c, f, r, "the bytes do not have the checksum that was stored with them");
-	return r;
 }
 
 /* --- the job --- */
@@ -502,7 +417,10 @@ static void fetch_gone(struct cache *c, struct fill *f, int r)
 	obj_unref(c, o);
 }
 
-/* What a request did not bring gives its room back, and is asked for again by who needs it. Lock held */
+/*
+ * What a request did not bring gives its room back, and is asked for again by who needs it. Lock
+ * held
+ */
 static void blocks_failed(struct fetch *ft, int r)
 {
 	struct fill *f = ft->f;
@@ -528,12 +446,16 @@ static void count_stale(struct list *waits)
 		list_entry(it, struct cache_wait, on_flight)->stale++;
 }
 
-/* Books the end of a request. Returns what its waiters are told: 0, look again, or why the whole fill is over. */
+/*
+ * Books the end of a request. Returns what its waiters are told: 0, look again, or why the whole
+ * fill is over.
+ */
 static int fetch_done(struct cache *c, struct fetch *ft, int r, struct list *out)
 {
 	SCOPE_LOCK(&c->lock);
 	struct fill *f = ft->f;
-	bool complete = f->n_blocks && f->n_present == f->n_blocks, stale = r == -ESTALE || r == -ENOENT;
+	bool complete = f->n_blocks && f->n_present == f->n_blocks,
+	     stale = r == -ESTALE || r == -ENOENT;
 	int tell = 0;
 
 	local_unwritten(f->tier, -ft->announced);
@@ -568,10 +490,10 @@ static void fetch_job(struct cache *c, void *arg)
 	if (r == -ESTALE || r == -ENOENT)
 		fetch_gone(c, f, r);
 	else if (r && r != -ENOSPC)
-		note_fill_error(c, f, r, err_text(&err, r));
+		fill_note_error(c, f, r, err_text(&err, r));
 	if (r && ft->announced) /* bytes of a block that is not complete have no room any more */
-		(void)fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, ft->at - ft->at % FILL_BLOCK,
-				(uint64_t)ft->n * FILL_BLOCK);
+		(void)fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				ft->at - ft->at % FILL_BLOCK, (uint64_t)ft->n * FILL_BLOCK);
 	{
 		SCOPE_LOCK(&c->lock);
 		last = !r && f->obj && !f->finishing && f->n_present == f->n_blocks;
@@ -608,7 +530,8 @@ static int fetch_start(struct cache *c, struct fill *f, uint32_t first, uint32_t
 }
 
 /* Requests for the empty blocks of [first, end), `most` blocks each at most. */
-static int fetch_blocks(struct cache *c, struct fill *f, uint32_t first, uint32_t end, uint32_t most)
+static int fetch_blocks(struct cache *c, struct fill *f, uint32_t first, uint32_t end,
+			uint32_t most)
 {
 	while (first < end) {
 		uint32_t n = 0;
@@ -663,8 +586,12 @@ int fill_want(struct cache *c, struct fill *f, uint64_t off, uint64_t len, uint6
 	if (tier_can(c->store, TIER_CAP_SHARE) && !f->share_tried && missing)
 		r = fetch_start(c, f, 0, f->n_blocks);
 	else if (missing)
-		r = fetch_blocks(c, f, first, ahead ? (end + FETCH_BLOCKS < far ? end + FETCH_BLOCKS : far > end ? far : end)
-						    : end, FETCH_BLOCKS);
+		r = fetch_blocks(c, f, first,
+				 ahead ? (end + FETCH_BLOCKS < far ? end + FETCH_BLOCKS
+					  : far > end		   ? far
+								   : end)
+				       : end,
+				 FETCH_BLOCKS);
 	/* Ahead of the reader in whole requests only, so that they stay large. */
 	for (uint32_t b = end; !r && ahead && b < far && f->flights < FETCH_FLIGHTS; b++) {
 		uint32_t n = 0;

@@ -4,22 +4,29 @@
  *
  * Existence of an object (enum exist), as this host knows it
  *
- *	UNKNOWN --head, list--> PRESENT | ABSENT	PRESENT, ABSENT age: after list_ttl / negative_ttl they are asked again
- *	any     --local change--> LOCAL			authoritative: a live journal entry or an open writer stands behind it
+ *	UNKNOWN --head, list--> PRESENT | ABSENT        PRESENT, ABSENT age: after list_ttl /
+ *	negative_ttl they are asked again
+ *	any     --local change--> LOCAL                 authoritative: a live journal entry or an
+ *	open writer stands behind it
  *	LOCAL   --drained-->     PRESENT
- *	any     --unlink-->      DELETED			authoritative absence, until the delete is drained
+ *	any     --unlink-->      DELETED                        authoritative absence, until the
+ *	delete is drained
  *	DELETED --drained-->     ABSENT
  *
  * Bytes of an object
- *	wr != NULL			somebody writes: staging/<wr->id> is the body, and nothing else is
+ *	wr != NULL                      somebody writes: staging/<wr->id> is the body, and nothing
+ *	else is
  *	OBJ_RES_DISK, OBJ_RES_RAM	objects/<key> of that tier is complete and checked
  *	fill != NULL			partial/<fill->id> is on its way
  *	none of them			cold
  *
  * Locks, outermost first
- *	cache.ns	serialises changes of names on the local disk (publish, unlink, rename, evict) with the tree;
- *			held across local metadata calls, never across the network, fsync or a copy of bytes
- *	cache.lock	everything in memory: tree, objects, fills, writers, waits. Held for memory work only
+ *	cache.ns        serialises changes of names on the local disk (publish, unlink, rename,
+ *	evict) with the tree;
+ *			held across local metadata calls, never across the network, fsync or a copy
+ *			of bytes
+ *	cache.lock      everything in memory: tree, objects, fills, writers, waits. Held for memory
+ *	work only
  */
 #ifndef CACHE_INTERNAL_H
 #define CACHE_INTERNAL_H
@@ -44,15 +51,16 @@ enum exist { EX_UNKNOWN, EX_ABSENT, EX_PRESENT, EX_LOCAL, EX_DELETED };
 enum obj_flags {
 	OBJ_RES_DISK = 1 << 0,
 	OBJ_RES_RAM = 1 << 1,
-	OBJ_ORPHAN = 1 << 2,	  /* has no name any more */
-	OBJ_PROBED = 1 << 3,	  /* the local mirror was asked */
+	OBJ_ORPHAN = 1 << 2, /* has no name any more */
+	OBJ_PROBED = 1 << 3, /* the local mirror was asked */
 	OBJ_PINNED = 1 << 4,
 	OBJ_ARCHIVED = 1 << 5,
-	OBJ_OWN_DIR = 1 << 6,	  /* a directory that mkdir made: it stays when it is empty */
-	OBJ_BUSY = 1 << 7,	  /* a publish or conversion runs without the lock: wait on the flight */
-	OBJ_NEW_DIR = 1 << 9,	  /* a directory that mkdir made here and that was never anywhere else */
-	OBJ_KEEP_DIR = 1 << 10,	  /* emptied here: stays until rmdir, as rm -r expects */
-	OBJ_SUSPECT = 1 << 8,	  /* filled shortly before a crash of the machine: verify before use */
+	OBJ_OWN_DIR = 1 << 6, /* a directory that mkdir made: it stays when it is empty */
+	OBJ_BUSY = 1 << 7, /* a publish or conversion runs without the lock: wait on the flight */
+	/* a directory that mkdir made here and that was never anywhere else */
+	OBJ_NEW_DIR = 1 << 9,
+	OBJ_KEEP_DIR = 1 << 10, /* emptied here: stays until rmdir, as rm -r expects */
+	OBJ_SUSPECT = 1 << 8, /* filled shortly before a crash of the machine: verify before use */
 };
 
 /* Rare parts of a record. */
@@ -61,7 +69,10 @@ struct obj_extra {
 	struct record_xattr *user;
 };
 
-/* A body's place in a tier's eviction order and its cost in the budget; lru unlinked: not evictable now. */
+/*
+ * A body's place in a tier's eviction order and its cost in the budget; lru unlinked: not
+ * evictable now.
+ */
 struct body {
 	struct list lru;
 	uint64_t cost;
@@ -77,11 +88,11 @@ struct flight {
 struct dirinfo {
 	struct list children; /* obj.sibling */
 	struct flight flight;
-	int64_t listed_ns; /* monotonic; 0 = never completely */
-	uint32_t round;	   /* of listing; objects carry the one they were last seen in */
-	int error;	   /* of the last listing, 0 */
-	bool big;	   /* more than one page: single names are asked for apart */
-	bool mirror_read;  /* names of the local mirror are in the tree */
+	int64_t listed_ns;   /* monotonic; 0 = never completely */
+	uint32_t round;	     /* of listing; objects carry the one they were last seen in */
+	int error;	     /* of the last listing, 0 */
+	bool big;	     /* more than one page: single names are asked for apart */
+	bool mirror_read;    /* names of the local mirror are in the tree */
 	unsigned int misses; /* names asked for one by one since the last listing */
 	unsigned int n_live; /* children that are there (for rmdir and for implied directories) */
 };
@@ -90,26 +101,32 @@ struct dirinfo {
 struct wsession {
 	uint64_t id; /* staging/<id> */
 	int fd;
-	unsigned int writers;	/* open handles that may write */
-	bool created;		/* no version existed: dropped when nothing was ever closed */
-	bool replaced;		/* began with a truncation: the old body stays at objects/<key> until the publish */
-	bool changed;		/* since the last flush */
-	bool dirtied;		/* ever */
-	bool killed;		/* its writer was killed, and on_kill says discard */
-	bool meta;		/* mode, owner, attributes changed: journalled with the bytes */
-	bool mapped;		/* a mapping may outlive the handles (one of writers): watched by the background round */
-	bool counted;		/* as an object in the disk's budget, while it has no body there */
-	bool holes;		/* the file may take less than its size: see write.c */
-	uint64_t put_seq;	/* entry of the last flush, */
-	uint64_t put_own;	/* the same where it is HELD and names this file; 0: it names another link (write: through) */
-	uint64_t drained_seq;	/* the last entry of the key that the store got meanwhile */
+	unsigned int writers; /* open handles that may write */
+	bool created;	      /* no version existed: dropped when nothing was ever closed */
+	/* began with a truncation: the old body stays at objects/<key> until the publish */
+	bool replaced;
+	bool changed; /* since the last flush */
+	bool dirtied; /* ever */
+	bool killed;  /* its writer was killed, and on_kill says discard */
+	bool meta;    /* mode, owner, attributes changed: journalled with the bytes */
+	/* a mapping may outlive the handles (one of writers): watched by the background round */
+	bool mapped;
+	bool counted;	  /* as an object in the disk's budget, while it has no body there */
+	bool holes;	  /* the file may take less than its size: see write.c */
+	uint64_t put_seq; /* entry of the last flush, */
+	/*
+	 * the same where it is HELD and names this file; 0: it names another link (write:
+	 * through)
+	 */
+	uint64_t put_own;
+	uint64_t drained_seq; /* the last entry of the key that the store got meanwhile */
 	struct jbase base;
-	uint64_t size;		/* of the file */
-	uint64_t reserved;	/* bytes admitted for it, */
-	uint64_t pending;	/* of which these are not written yet, */
-	uint64_t claimed;	/* and up to where they reach, unless there are holes */
-	uint64_t uncounted;	/* in cache.written for this session */
-	uint64_t old_cost;	/* replaced: of the old body, which is still there */
+	uint64_t size;	    /* of the file */
+	uint64_t reserved;  /* bytes admitted for it, */
+	uint64_t pending;   /* of which these are not written yet, */
+	uint64_t claimed;   /* and up to where they reach, unless there are holes */
+	uint64_t uncounted; /* in cache.written for this session */
+	uint64_t old_cost;  /* replaced: of the old body, which is still there */
 	int64_t look_mtime_ns, look_ctime_ns;
 	uint64_t look_size;
 	pthread_mutex_t hash_lock; /* for the next two */
@@ -124,10 +141,12 @@ struct obj {
 	struct dirinfo *dir; /* directories only */
 	struct wsession *wr;
 	struct fill *fill;
-	struct flight *flight; /* head (then it is running), publish, conversion: whoever waits for this obj */
+	struct flight *
+		/* head (then it is running), publish, conversion: whoever waits for this obj */
+		flight;
 	struct obj_extra *extra;
-	char *etag; /* NULL: none */
-	struct list files; /* cfile.on_obj */
+	char *etag;	      /* NULL: none */
+	struct list files;    /* cfile.on_obj */
 	struct list negative; /* cache.negatives: an absent name that nobody refers to */
 	struct body disk, ram;
 	uint64_t node, ino, size;
@@ -144,13 +163,16 @@ struct obj {
 	gid_t gid;
 	uint16_t known; /* enum record_known */
 	uint8_t exist;	/* enum exist */
-	char *name; /* name_buf, or malloc'ed once it was renamed */
+	char *name;	/* name_buf, or malloc'ed once it was renamed */
 	char name_buf[];
 };
 
 #define FILL_BLOCK (128u << 10)
 
-/* A body on its way. Life: first read of a cold object until complete, failed, or evicted while nobody has it open. */
+/*
+ * A body on its way. Life: first read of a cold object until complete, failed, or evicted while
+ * nobody has it open.
+ */
 struct fill {
 	struct obj *obj; /* not a reference; NULL once the obj has its body or another version */
 	struct cache *cache;
@@ -164,17 +186,17 @@ struct fill {
 	uint32_t n_blocks, n_present;
 	uint8_t *state; /* a block: BLOCK_* */
 	struct list waits;
-	struct list idle;    /* cache.idle_fills while no file uses it */
-	unsigned int files;  /* open files reading from it */
+	struct list idle;   /* cache.idle_fills while no file uses it */
+	unsigned int files; /* open files reading from it */
 	unsigned int flights;
-	uint64_t reserved;   /* bytes admitted */
-	bool counted;	     /* as an object */
-	bool finishing;	     /* a request found all blocks present, and publishes */
-	int error;	     /* != 0: failed for good */
-	int fail;	     /* of the last request that failed, */
-	int64_t failed_ns;   /* monotonic */
+	uint64_t reserved; /* bytes admitted */
+	bool counted;	   /* as an object */
+	bool finishing;	   /* a request found all blocks present, and publishes */
+	int error;	   /* != 0: failed for good */
+	int fail;	   /* of the last request that failed, */
+	int64_t failed_ns; /* monotonic */
 	bool share_tried;
-	bool had_files;      /* a kernel inode may have pages of it: completion changes the epoch */
+	bool had_files; /* a kernel inode may have pages of it: completion changes the epoch */
 };
 
 enum { BLOCK_EMPTY, BLOCK_BUSY, BLOCK_PRESENT, BLOCK_FAILED };
@@ -186,10 +208,10 @@ struct cfile {
 	struct cfile_state *slot; /* never NULL: own if the driver gave none */
 	struct cfile_state own;
 	int flags;
-	int fd;		     /* of a complete body, or of the writer's file; -1 while filling */
-	uint64_t ino;	     /* of that body */
+	int fd;	      /* of a complete body, or of the writer's file; -1 while filling */
+	uint64_t ino; /* of that body */
 	bool writer;
-	struct fill *fill;   /* counted in fill->files */
+	struct fill *fill; /* counted in fill->files */
 	/* read-ahead */
 	uint64_t next_off, window;
 	/* streaming: bytes that are not kept */
@@ -238,12 +260,19 @@ struct cache {
 	struct list waits; /* all that wait, oldest first: deadlines of one length each */
 	struct list room_waits;
 	uint64_t next_id;
-	uint64_t moves;	  /* steps at each rename: a key computed before may mean another file now */
-	uint64_t scan_found_bytes, scan_found_objects; /* bodies that were there at the start, as far as they were met */
+	uint64_t moves; /* steps at each rename: a key computed before may mean another file now */
+	uint64_t scan_found_bytes,
+		/* bodies that were there at the start, as far as they were met */
+		scan_found_objects;
 	uint64_t written; /* bytes in sessions that no journal entry counts yet */
-	struct loose *loose; /* files in staging/ that have room of their own until they are drained */
-	bool moving;	     /* a rename is between journal, local disk and tree: what is found by key is not to be trusted */
-	bool scanned;	     /* the scan is through: what is found later is counted at once */
+	struct loose
+		*loose; /* files in staging/ that have room of their own until they are drained */
+	/*
+	 * a rename is between journal, local disk and tree: what is found by key is not to be
+	 * trusted
+	 */
+	bool moving;
+	bool scanned; /* the scan is through: what is found later is counted at once */
 	uint64_t open_files, n_fills, n_waits;
 	char *errors[N_ERRORS];
 	unsigned int errors_next;
@@ -257,13 +286,21 @@ struct cache {
 	pthread_mutex_t jobs_lock; /* for the next two; a leaf */
 	unsigned int jobs;	   /* of ours, queued or running */
 	pthread_cond_t jobs_cond;
-	uint64_t *orphans; /* staging ids of restored writers whose name is gone; until the start is through */
+	/* staging ids of restored writers whose name is gone; until the start is through */
+	uint64_t *orphans;
 	size_t n_orphans;
-	bool crashed; /* the machine went down under the last mount: bodies newer than last.synced_ns are suspect */
+	/*
+	 * the machine went down under the last mount: bodies newer than last.synced_ns are
+	 * suspect
+	 */
+	bool crashed;
 };
 
 /* --- wait.c --- */
-/* With the lock held: w waits on `waits`; its deadline is set at the first wait. Returns CACHE_PENDING, or -ETIMEDOUT; -EAGAIN where w is NULL. */
+/*
+ * With the lock held: w waits on `waits`; its deadline is set at the first wait. Returns
+ * CACHE_PENDING, or -ETIMEDOUT; -EAGAIN where w is NULL.
+ */
 int wait_on(struct cache *c, struct list *waits, struct cache_wait *w, int64_t deadline_ms);
 /* Moves the waiters to `out`, marked as no longer waiting; call wake_all(out) without the lock. */
 void wake_collect(struct cache *c, struct list *waits, struct list *out);
@@ -289,7 +326,8 @@ char *obj_key_locked(const struct obj *o);
 void obj_get(struct obj *o);
 void obj_put_locked(struct cache *c, struct obj *o);
 void obj_set_exist(struct obj *o, enum exist ex);
-bool obj_live(const struct obj *o); /* its state says that it is there; obj_expired() is asked apart */
+bool obj_live(
+	const struct obj *o); /* its state says that it is there; obj_expired() is asked apart */
 bool obj_expired(const struct cache *c, const struct obj *o);
 int obj_become_dir(struct cache *c, struct obj *o);
 int obj_set_record(struct obj *o, const struct record *rec); /* takes what rec knows */
@@ -297,32 +335,43 @@ int obj_to_record(const struct obj *o, struct record *ret);
 int obj_set_etag(struct obj *o, const char *etag);
 void obj_default_attr(struct cache *c, struct obj *o, mode_t type);
 bool obj_is_dir(const struct obj *o);
-/* Its own metadata was seen, not only its line in a listing. A foreign object may have none: no mode, no owner. */
+/*
+ * Its own metadata was seen, not only its line in a listing. A foreign object may have none: no
+ * mode, no owner.
+ */
 bool obj_told_whole(const struct obj *o);
-int key_len_check(const struct cache *c, size_t len); /* 0, or -ENAMETOOLONG */
+int key_len_check(const struct cache *c, size_t len);	       /* 0, or -ENAMETOOLONG */
 bool key_too_long(const struct cache *c, const struct obj *o); /* for the store, or for KEY_MAX */
 void obj_extra_free(struct obj_extra *x);
 int obj_save_meta(struct cache *c, struct obj *o); /* journals metadata; no lock held */
 void obj_touch(struct cache *c, struct obj *o);
 void attr_fill(struct cache *c, struct obj *o, struct cache_attr *ret);
-void obj_emit(struct cache *c, enum cache_event ev, struct obj *o); /* without the lock; o is referenced by the caller */
-int obj_flight_wait(struct cache *c, struct obj *o, struct cache_wait *w, int64_t ms); /* lock held */
-void obj_flight_end(struct cache *c, struct obj *o, struct list *out);		       /* lock held */
+void obj_emit(struct cache *c, enum cache_event ev,
+	      struct obj *o); /* without the lock; o is referenced by the caller */
+int obj_flight_wait(struct cache *c, struct obj *o, struct cache_wait *w,
+		    int64_t ms);				       /* lock held */
+void obj_flight_end(struct cache *c, struct obj *o, struct list *out); /* lock held */
 
 /* --- body.c, evict.c --- */
 struct local *body_tier(struct cache *c); /* where a fill goes: disk, else RAM */
 /* A body of o is complete in tier: into the budget's order. Lock held */
 void body_added(struct cache *c, struct obj *o, struct local *tier, uint64_t cost);
-void body_gone(struct cache *c, struct obj *o, struct local *tier); /* lock held: flags, order, budget */
-/* The room of a file that only the journal names: given back once it is gone from staging/. Lock held */
+void body_gone(struct cache *c, struct obj *o,
+	       struct local *tier); /* lock held: flags, order, budget */
+/*
+ * The room of a file that only the journal names: given back once it is gone from staging/. Lock
+ * held
+ */
 void room_until_gone(struct cache *c, uint64_t id, uint64_t cost);
 void room_settle(struct cache *c); /* gives it back. Lock held */
 void room_forget(struct cache *c); /* at the end */
 /* Admits bytes, evicting as needed. No lock held. 0 or -ENOSPC */
 int make_room(struct cache *c, struct local *l, uint64_t bytes, bool object);
 /*
- * Drops o's local copies; what is open keeps its bytes. In two steps, so that nobody opens what is about to go:
- * body_retire() forgets them (lock held) and says what body_remove() has to do (ns held over both, lock not).
+ * Drops o's local copies; what is open keeps its bytes. In two steps, so that nobody opens what is
+ * about to go:
+ * body_retire() forgets them (lock held) and says what body_remove() has to do (ns held over both,
+ * lock not).
  */
 enum { RETIRED_DISK = 1, RETIRED_RAM = 2, RETIRED_DISK_OPEN = 4, RETIRED_RAM_OPEN = 8 };
 unsigned int body_retire(struct cache *c, struct obj *o);
@@ -330,16 +379,27 @@ void body_remove(struct cache *c, struct obj *o, const char *key, unsigned int t
 void body_drop(struct cache *c, struct obj *o); /* both; ns held */
 /* Opens o's complete body; -ENOENT: it has none (any more). No lock held */
 int body_open(struct cache *c, struct obj *o, struct local **ret_tier);
-/* The same, for who holds the lock: dropped in between, but what is opened is o's body at the return */
+/*
+ * The same, for who holds the lock: dropped in between, but what is opened is o's body at the
+ * return
+ */
 int body_open_locked(struct cache *c, struct obj *o, struct local **ret_tier);
-/* While a rename is under way keys mean nothing: waits for its end. Lock held, dropped in between; ns not, but by who renames */
+/*
+ * While a rename is under way keys mean nothing: waits for its end. Lock held, dropped in between;
+ * ns not, but by who renames
+ */
 void moves_await(struct cache *c);
-/* Looks whether the mirror has o's key; fills o. No lock held; 0, -ENOENT, or -EBADMSG: what is there is no body of ours */
+/*
+ * Looks whether the mirror has o's key; fills o. No lock held; 0, -ENOENT, or -EBADMSG: what is
+ * there is no body of ours
+ */
 int body_probe(struct cache *c, struct obj *o);
 bool body_verify(struct cache *c, struct obj *o, int fd);
-int body_store_record(struct cache *c, struct obj *o); /* the present record to the body's xattrs; ns held or not */
+int body_store_record(struct cache *c,
+		      struct obj *o); /* the present record to the body's xattrs; ns held or not */
 int scan_start(struct cache *c);
-void body_release_open_id(struct cache *c, struct cfile *f); /* the last user of open/<id> goes. No lock held */
+void body_release_open_id(struct cache *c,
+			  struct cfile *f); /* the last user of open/<id> goes. No lock held */
 /* A background job of ours: counted, so that cache_free can wait for it. prio: enum pool_prio */
 void job_run(struct cache *c, int prio, void (*fn)(struct cache *c, void *arg), void *arg);
 
@@ -351,20 +411,25 @@ static inline void local_adjust_if(struct local *l, int64_t delta)
 
 /* --- lookup.c --- */
 /*
- * Makes sure that o's existence is known and fresh: 0, CACHE_PENDING or -errno (unknown). Lock held on entry and exit,
+ * Makes sure that o's existence is known and fresh: 0, CACHE_PENDING or -errno (unknown). Lock held
+ * on entry and exit,
  * may be dropped in between. full: a provisional record is not enough.
  */
 int obj_refresh(struct cache *c, struct obj *o, bool full, struct cache_wait *w);
 /* The child for a change of names: known, live. A new reference. Lock held likewise. */
-int child_get(struct cache *c, struct obj *dir, const char *name, struct cache_wait *w, struct obj **ret);
+int child_get(struct cache *c, struct obj *dir, const char *name, struct cache_wait *w,
+	      struct obj **ret);
 /* A name that a listing shows as an empty file may be a symlink: only a HEAD tells */
 bool obj_is_vague(const struct obj *o);
 int64_t ttl_ns(const struct cache *c);
 /*
- * A store's word on o: its record, a directory, or absence (rec NULL). Another version retires the old bodies: ns and lock held,
- * *ret_todo is for body_remove(). Returns what the kernel must be told: 0 nothing, 1 CACHE_EV_ATTR, 2 CONTENT, 3 NAME.
+ * A store's word on o: its record, a directory, or absence (rec NULL). Another version retires the
+ * old bodies: ns and lock held,
+ * *ret_todo is for body_remove(). Returns what the kernel must be told: 0 nothing, 1 CACHE_EV_ATTR,
+ * 2 CONTENT, 3 NAME.
  */
-int obj_store_says(struct cache *c, struct obj *o, const struct record *rec, int64_t asked_ns, unsigned int *ret_todo);
+int obj_store_says(struct cache *c, struct obj *o, const struct record *rec, int64_t asked_ns,
+		   unsigned int *ret_todo);
 /* The same with its locks, the removal and the kernel's notice. No lock held */
 void obj_word(struct cache *c, struct obj *o, const struct record *rec, int64_t asked_ns);
 /* It was deleted or renamed here: what the store may still show under key is not key's */
@@ -373,7 +438,9 @@ bool name_pending_gone(struct cache *c, const char *key);
 char *store_key(struct cache *c, const char *key);
 
 /* --- listing.c --- */
-/* 0: dir's names are all in the tree; else CACHE_PENDING or -errno. Lock held, dropped in between */
+/*
+ * 0: dir's names are all in the tree; else CACHE_PENDING or -errno. Lock held, dropped in between
+ */
 int dir_load(struct cache *c, struct obj *dir, struct cache_wait *w);
 int list_start(struct cache *c, struct obj *dir); /* lock held */
 
@@ -381,10 +448,13 @@ int list_start(struct cache *c, struct obj *dir); /* lock held */
 /* o's fill, made where missing. Lock held; NULL with *err */
 struct fill *fill_get(struct cache *c, struct obj *o, int *ret_err);
 void fill_unuse(struct cache *c, struct fill *f); /* a file let go. Lock held */
-char *fill_key(struct cache *c, const struct fill *f); /* malloc'ed; of its obj, or the last that it had. No lock held */
+char *fill_key(
+	struct cache *c,
+	const struct fill *f); /* malloc'ed; of its obj, or the last that it had. No lock held */
 /* Asks for [off, off+len) and ahead bytes more: 0 all present, 1 under way, -errno. Lock held */
 int fill_want(struct cache *c, struct fill *f, uint64_t off, uint64_t len, uint64_t ahead);
-void fill_abandon(struct cache *c, struct fill *f, int err, struct list *out); /* another version, or deleted. Lock held */
+void fill_abandon(struct cache *c, struct fill *f, int err,
+		  struct list *out);  /* another version, or deleted. Lock held */
 int fill_evict_idle(struct cache *c); /* frees one idle fill: 1, or 0. No lock held */
 /* o is another version now: its fill goes on alone, for those who have it open. Lock held */
 void fill_detach(struct cache *c, struct obj *o);
@@ -392,29 +462,36 @@ void fill_detach(struct cache *c, struct obj *o);
 
 /* --- session.c: the file that is written --- */
 /*
- * Makes o writable and counts one more writer. Lock held, dropped in between; may wait. The caller ends it with session_end().
+ * Makes o writable and counts one more writer. Lock held, dropped in between; may wait. The caller
+ * ends it with session_end().
  */
 int session_begin(struct cache *c, struct obj *o, int flags, struct cache_wait *w);
-void session_end(struct cache *c, struct obj *o); /* one writer less; the last publishes. No lock held */
-struct wsession *session_new(struct obj *o, uint64_t id, int fd, bool fresh); /* NULL: no memory. Lock held */
+void session_end(struct cache *c,
+		 struct obj *o); /* one writer less; the last publishes. No lock held */
+struct wsession *session_new(struct obj *o, uint64_t id, int fd,
+			     bool fresh);	   /* NULL: no memory. Lock held */
 void session_free(struct cache *c, struct obj *o); /* lock held; the staging file is not touched */
 /* truncate(2) with or without an open file */
-int session_truncate(struct cache *c, struct obj *o, struct cfile *f, uint64_t size, struct cache_wait *w);
+int session_truncate(struct cache *c, struct obj *o, struct cfile *f, uint64_t size,
+		     struct cache_wait *w);
 /* Reserved is what the file takes and what is about to be written. Lock held */
 void session_settle(struct cache *c, struct wsession *wr);
-void session_look(struct wsession *wr); /* remembers size and times as a flush saw them */
+void session_look(struct wsession *wr);	  /* remembers size and times as a flush saw them */
 void session_unhash(struct wsession *wr); /* bytes change out of order */
 void session_dirty(struct cache *c, struct obj *o); /* lock held: something changed */
 
 /* --- commit.c: from file to journal to tree --- */
 /*
- * Journals what the file is now. hold: HELD until the last close; else (write: through) it is uploaded at once, from a second
+ * Journals what the file is now. hold: HELD until the last close; else (write: through) it is
+ * uploaded at once, from a second
  * name of the same inode. No lock held
  */
 int session_note(struct cache *c, struct obj *o, bool hold);
-void session_publish(struct cache *c, struct obj *o); /* the last writer left; OBJ_BUSY is set. No lock held */
+void session_publish(struct cache *c,
+		     struct obj *o); /* the last writer left; OBJ_BUSY is set. No lock held */
 void drain_names_hold(void *arg, bool hold);
-void drained_moved(void *arg, const char *from, const char *to, const char *old_etag, const char *etag);
+void drained_moved(void *arg, const char *from, const char *to, const char *old_etag,
+		   const char *etag);
 void drained(void *arg, const struct jent *e, const char *etag, bool conflict);
 void drain_failed(void *arg, const struct jent *e, int error, const char *text);
 void cache_note_error(struct cache *c, const char *key, int error, const char *text);
@@ -427,11 +504,16 @@ struct jbase obj_base(const struct obj *o);
 void room_freed(struct cache *c);
 /* Waiting for room: CACHE_PENDING, or -ENOSPC where nothing is on its way out. Lock held */
 int room_wait(struct cache *c, struct cache_wait *w);
-/* The live put of o's key, if its bytes are in the journal only: staging id, or 0. Lock not needed */
+/*
+ * The live put of o's key, if its bytes are in the journal only: staging id, or 0. Lock not needed
+ */
 uint64_t journal_body(struct cache *c, const char *key, uint64_t *ret_seq);
 
 /* --- names.c --- */
-/* o loses its name: its bodies, its place in the tree, and, with journal, the store's copy. ns held */
+/*
+ * o loses its name: its bodies, its place in the tree, and, with journal, the store's copy. ns
+ * held
+ */
 int name_drop(struct cache *c, struct obj *o, const char *key, bool journal);
 /* An empty directory of the local mirrors goes. ns held */
 void mirror_rmdir(struct cache *c, const char *key);
@@ -449,9 +531,19 @@ void obj_expire(struct cache *c, struct obj *o);
 int recover_tree(struct cache *c);
 int recover_held(struct cache *c);
 
+/* --- begin.c --- */
+/* Makes o's session, without writers yet. OBJ_BUSY is set, no lock is held. 0 or -errno */
+int session_make(struct cache *c, struct obj *o, bool fresh);
+
+/* --- fill_end.c --- */
+/* The last block arrived: verifies and publishes; who waited is moved to out. No lock held */
+int fill_finish(struct cache *c, struct fill *f, struct list *out);
+void fill_note_error(struct cache *c, struct fill *f, int r, const char *text);
+
 /* --- file.c --- */
-struct cfile *cfile_new(struct cache *c, struct obj *o, int flags, struct cfile_state *slot); /* lock held */
-void cfile_put(struct cache *c, struct cfile *f); /* lock held */
-uint64_t id_next(struct cache *c);		  /* lock held */
+struct cfile *cfile_new(struct cache *c, struct obj *o, int flags,
+			struct cfile_state *slot); /* lock held */
+void cfile_put(struct cache *c, struct cfile *f);  /* lock held */
+uint64_t id_next(struct cache *c);		   /* lock held */
 
 #endif

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Listings: one pass over a store's pages brings a whole directory into the tree, with what a listing tells (size and
- * version); nothing is asked name by name. A directory listed within list_ttl is shown from memory; one that is a little
+ * Listings: one pass over a store's pages brings a whole directory into the tree, with what a
+ * listing tells (size and
+ * version); nothing is asked name by name. A directory listed within list_ttl is shown from memory;
+ * one that is a little
  * older is shown and refreshed behind; an older one is waited for.
  *
- * A complete listing is the store's word on absence too: names of this directory that it does not have, and that are
+ * A complete listing is the store's word on absence too: names of this directory that it does not
+ * have, and that are
  * not ours alone, are gone. A listing that failed says nothing about anybody.
  */
 #include <errno.h>
@@ -101,7 +104,8 @@ static void apply_item(struct cache *c, struct obj *dir, struct batch_item *item
 			return;
 		}
 		o->round = dir->dir->round;
-		if (!(o->flags & OBJ_PROBED) && o->exist == EX_UNKNOWN && !S_ISDIR(item->rec.mode)) {
+		if (!(o->flags & OBJ_PROBED) && o->exist == EX_UNKNOWN &&
+		    !S_ISDIR(item->rec.mode)) {
 			pthread_mutex_unlock(&c->lock);
 			(void)body_probe(c, o);
 			pthread_mutex_lock(&c->lock);
@@ -183,7 +187,8 @@ static void sweep_unseen(struct cache *c, struct obj *dir, int64_t began)
 			struct obj *o = list_entry(it, struct obj, sibling);
 			struct obj **v;
 
-			if (o->exist != EX_PRESENT || o->round == dir->dir->round || o->checked_ns > began)
+			if (o->exist != EX_PRESENT || o->round == dir->dir->round ||
+			    o->checked_ns > began)
 				continue;
 			if (n == cap) {
 				v = realloc(gone, (cap ? cap * 2 : 64) * sizeof(*gone));
@@ -220,7 +225,8 @@ static int list_dir(struct cache *c, struct obj *dir, struct err *err)
 		return -ENOMEM;
 	r = list_prefix(c, dir, prefix, err);
 	if (!r && strcmp(prefix, own) != 0)
-		r = list_prefix(c, dir, own, err); /* a rename is under way: some are here already */
+		r = list_prefix(c, dir, own,
+				err); /* a rename is under way: some are here already */
 	return r;
 }
 
@@ -292,7 +298,10 @@ static int mirror_name(void *arg, const char *name, unsigned char d_type)
 	return 0;
 }
 
-/* Brings the names of the local mirror into the tree, once a directory. Lock held, dropped in between */
+/*
+ * Brings the names of the local mirror into the tree, once a directory. Lock held, dropped in
+ * between
+ */
 static void read_mirror(struct cache *c, struct obj *dir)
 {
 	CLEANUP_FREE char *key = obj_key_locked(dir);
@@ -314,7 +323,10 @@ static bool listed_within(struct cache *c, const struct dirinfo *d, int64_t ns)
 	return d->listed_ns && clock_mono(c->clock) - d->listed_ns < ns;
 }
 
-/* 0: what the tree has may be shown; else wait. A listing that just failed is not asked for again. Lock held */
+/*
+ * 0: what the tree has may be shown; else wait. A listing that just failed is not asked for again.
+ * Lock held
+ */
 static int fresh_listing(struct cache *c, struct obj *dir, struct cache_wait *w)
 {
 	struct dirinfo *d = dir->dir;
@@ -400,8 +412,8 @@ int cdir_error(const struct cdir *d)
 	return d->error;
 }
 
-bool cdir_get(struct cache *c, struct cdir *d, size_t i, const char **ret_name, struct obj **ret_obj,
-	      struct cache_attr *ret_attr)
+bool cdir_get(struct cache *c, struct cdir *d, size_t i, const char **ret_name,
+	      struct obj **ret_obj, struct cache_attr *ret_attr)
 {
 	SCOPE_LOCK(&c->lock);
 	struct obj *o = d->v[i];

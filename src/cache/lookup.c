@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Does a name exist, and what is it now? Answered from memory while that is fresh, then from the local mirror, then by
- * the store: one HEAD for a single name, a listing once several names of one directory are asked for.
+ * Does a name exist, and what is it now? Answered from memory while that is fresh, then from the
+ * local mirror, then by
+ * the store: one HEAD for a single name, a listing once several names of one directory are asked
+ * for.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -9,9 +11,10 @@
 
 #include "cache/internal.h"
 
-#define STALE_WAIT_MS 1000   /* what is resident waits that long for its revalidation, then is served */
+#define STALE_WAIT_MS                                                                              \
+	1000 /* what is resident waits that long for its revalidation, then is served */
 #define RETRY_AFTER_NS (5 * NSEC_PER_SEC)
-#define LIST_AFTER_MISSES 2  /* names of one directory before its listing is fetched instead */
+#define LIST_AFTER_MISSES 2 /* names of one directory before its listing is fetched instead */
 
 bool has_store(const struct cache *c)
 {
@@ -51,12 +54,19 @@ bool name_pending_gone(struct cache *c, const char *key)
 	return r == -ENOENT || (r == 1 && last_word(c, origin) == 1);
 }
 
-/* A deletion that waits in the journal stands behind EX_DELETED; once it is through, the store is asked again. Lock held */
+/*
+ * What waits in the journal stands behind EX_DELETED; once it is through, the store is asked again.
+ * Lock held
+ */
 static bool still_deleted(struct cache *c, struct obj *o)
 {
 	CLEANUP_FREE char *key = obj_key_locked(o);
+	CLEANUP_FREE char *origin = NULL;
 
-	if (!key || name_pending_gone(c, key))
+	if (!key || journal_pending(c->journal, key, UINT64_MAX))
+		return true;
+	if (journal_origin(c->journal, key, &origin) == 1 &&
+	    journal_pending(c->journal, origin, UINT64_MAX))
 		return true;
 	obj_set_exist(o, EX_ABSENT);
 	o->checked_ns = 0;
@@ -66,7 +76,8 @@ static bool still_deleted(struct cache *c, struct obj *o)
 /* What can be served although the store does not answer. */
 static bool servable(const struct obj *o)
 {
-	return o->exist == EX_PRESENT && (o->flags & (OBJ_RES_DISK | OBJ_RES_RAM) || S_ISDIR(o->mode));
+	return o->exist == EX_PRESENT &&
+	       (o->flags & (OBJ_RES_DISK | OBJ_RES_RAM) || S_ISDIR(o->mode));
 }
 
 int obj_flight_wait(struct cache *c, struct obj *o, struct cache_wait *w, int64_t ms)
@@ -128,7 +139,8 @@ static int store_says_absent(struct cache *c, struct obj *o, unsigned int *ret_t
 	return CACHE_EV_NAME + 1;
 }
 
-static int store_says_dir(struct cache *c, struct obj *o, const struct record *rec, unsigned int *ret_todo)
+static int store_says_dir(struct cache *c, struct obj *o, const struct record *rec,
+			  unsigned int *ret_todo)
 {
 	bool was_file = obj_live(o) && !obj_is_dir(o);
 
@@ -147,12 +159,14 @@ static int store_says_dir(struct cache *c, struct obj *o, const struct record *r
 	return was_file ? CACHE_EV_NAME + 1 : 0;
 }
 
-int obj_store_says(struct cache *c, struct obj *o, const struct record *rec, int64_t asked_ns, unsigned int *ret_todo)
+int obj_store_says(struct cache *c, struct obj *o, const struct record *rec, int64_t asked_ns,
+		   unsigned int *ret_todo)
 {
 	bool same, was, resident;
 
 	*ret_todo = 0;
-	if (o->exist == EX_LOCAL || o->exist == EX_DELETED || o->wr || o->flags & (OBJ_ORPHAN | OBJ_BUSY))
+	if (o->exist == EX_LOCAL || o->exist == EX_DELETED || o->wr ||
+	    o->flags & (OBJ_ORPHAN | OBJ_BUSY))
 		return 0;
 	/* What was asked before a drain ended may be answered after it: the drain knows better. */
 	if (o->checked_ns > asked_ns)
@@ -242,7 +256,8 @@ static int head_dir(struct cache *c, struct tier_call *call, const char *key, st
 	return 0;
 }
 
-static int head_key(struct cache *c, struct tier_call *call, const char *key, bool dir_first, struct record *rec)
+static int head_key(struct cache *c, struct tier_call *call, const char *key, bool dir_first,
+		    struct record *rec)
 {
 	int r = dir_first ? head_dir(c, call, key, rec) : tier_head(c->store, call, key, rec);
 
@@ -252,7 +267,8 @@ static int head_key(struct cache *c, struct tier_call *call, const char *key, bo
 }
 
 /* Where a rename is under way, the object is at one of two names: copied first, deleted after. */
-static int head_both(struct cache *c, struct tier_call *call, const char *key, bool dir_first, struct record *rec)
+static int head_both(struct cache *c, struct tier_call *call, const char *key, bool dir_first,
+		     struct record *rec)
 {
 	CLEANUP_FREE char *was = NULL;
 
@@ -342,7 +358,8 @@ static bool known_now(struct cache *c, struct obj *o, bool full)
 {
 	struct dirinfo *pdir = o->parent ? o->parent->dir : NULL;
 
-	if (!o->parent || o->wr || o->exist == EX_LOCAL || (o->exist == EX_DELETED && still_deleted(c, o)))
+	if (!o->parent || o->wr || o->exist == EX_LOCAL ||
+	    (o->exist == EX_DELETED && still_deleted(c, o)))
 		return true;
 	if (!has_store(c)) {
 		if (o->exist == EX_UNKNOWN && o->flags & OBJ_PROBED)
@@ -356,15 +373,20 @@ static bool known_now(struct cache *c, struct obj *o, bool full)
 	}
 	if (o->exist == EX_PRESENT && fresh(c, o->checked_ns, ttl_ns(c)))
 		return !full || S_ISDIR(o->mode) || obj_told_whole(o);
-	if (o->exist == EX_PRESENT && S_ISDIR(o->mode) && o->dir && fresh(c, o->dir->listed_ns, ttl_ns(c)))
+	if (o->exist == EX_PRESENT && S_ISDIR(o->mode) && o->dir &&
+	    fresh(c, o->dir->listed_ns, ttl_ns(c)))
 		return true;
-	if (o->exist == EX_ABSENT && fresh(c, o->checked_ns, c->config->mount.negative_ttl_ms * NSEC_PER_MSEC))
+	if (o->exist == EX_ABSENT &&
+	    fresh(c, o->checked_ns, c->config->mount.negative_ttl_ms * NSEC_PER_MSEC))
 		return true;
 	return servable(o) && (fresh(c, o->tried_ns, RETRY_AFTER_NS) || c->stopping ||
 			       breaker_state_get(c->breaker) == BREAKER_OPEN);
 }
 
-/* Several unknown names of one directory: its listing answers them all. Lock held; true: wait for that */
+/*
+ * Several unknown names of one directory: its listing answers them all. Lock held; true: wait for
+ * that
+ */
 static bool ask_listing(struct cache *c, struct obj *o)
 {
 	struct dirinfo *d = o->parent->dir;
@@ -413,7 +435,8 @@ static bool own_name(struct cache *c, struct obj *dir, const char *name)
 	return dir == c->root && !strcmp(name, CONTROL_DIR);
 }
 
-int child_get(struct cache *c, struct obj *dir, const char *name, struct cache_wait *w, struct obj **ret)
+int child_get(struct cache *c, struct obj *dir, const char *name, struct cache_wait *w,
+	      struct obj **ret)
 {
 	struct obj *o;
 	int r;
@@ -447,8 +470,8 @@ bool obj_is_vague(const struct obj *o)
 	return !obj_is_dir(o) && !obj_told_whole(o) && o->size == 0 && !o->wr;
 }
 
-int cache_lookup(struct cache *c, struct obj *dir, const char *name, struct cache_wait *w, struct obj **ret_obj,
-		 struct cache_attr *ret_attr, int64_t *ret_neg_ns)
+int cache_lookup(struct cache *c, struct obj *dir, const char *name, struct cache_wait *w,
+		 struct obj **ret_obj, struct cache_attr *ret_attr, int64_t *ret_neg_ns)
 {
 	SCOPE_LOCK(&c->lock);
 	int r = child_get(c, dir, name, w, ret_obj);

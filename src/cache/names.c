@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Changes of names: mkdir, rmdir, symlink, unlink. Each is journalled first, then done on the local disk, then in the tree,
- * all under cache.ns, so that what was acknowledged is found again and what was not leaves nothing behind.
+ * Changes of names: mkdir, rmdir, symlink, unlink. Each is journalled first, then done on the local
+ * disk, then in the tree,
+ * all under cache.ns, so that what was acknowledged is found again and what was not leaves nothing
+ * behind.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -37,7 +39,10 @@ static bool name_is_taken(struct cache *c, const struct obj *o)
 	return o->wr || o->flags & OBJ_BUSY || (obj_live(o) && !obj_expired(c, o));
 }
 
-/* A name that is to be made: 0, the obj UNKNOWN or ABSENT or DELETED. Lock held, dropped in between */
+/*
+ * A name that is to be made: 0, the obj UNKNOWN or ABSENT or DELETED. Lock held, dropped in
+ * between
+ */
 static int new_name(struct cache *c, struct obj *dir, const char *name, struct obj **ret)
 {
 	int r = key_part_check(name, strlen(name), dir == c->root);
@@ -75,7 +80,8 @@ static void init_new(struct cache *c, struct obj *o, mode_t mode, uid_t uid, gid
 	o->size = 0;
 	o->expires_at = o->ttl = 0;
 	o->mtime_ns = o->created_ns = clock_wall(c->clock);
-	o->known = REC_MODE | REC_OWNER | REC_MTIME | REC_CREATED | REC_EXPIRES | REC_USER | REC_SIZE;
+	o->known = REC_MODE | REC_OWNER | REC_MTIME | REC_CREATED | REC_EXPIRES | REC_USER |
+		   REC_SIZE;
 	o->flags |= OBJ_PROBED;
 	o->epoch++;
 }
@@ -107,8 +113,8 @@ static int make_dir(struct cache *c, struct obj *o)
 	return r;
 }
 
-int cache_mkdir(struct cache *c, struct obj *dir, const char *name, mode_t mode, uid_t uid, gid_t gid,
-		struct obj **ret_obj, struct cache_attr *ret_attr)
+int cache_mkdir(struct cache *c, struct obj *dir, const char *name, mode_t mode, uid_t uid,
+		gid_t gid, struct obj **ret_obj, struct cache_attr *ret_attr)
 {
 	struct obj *o;
 	int r;
@@ -175,8 +181,8 @@ static int make_symlink(struct cache *c, struct obj *o)
 	return r;
 }
 
-int cache_symlink(struct cache *c, struct obj *dir, const char *name, const char *target, uid_t uid, gid_t gid,
-		  struct obj **ret_obj, struct cache_attr *ret_attr)
+int cache_symlink(struct cache *c, struct obj *dir, const char *name, const char *target, uid_t uid,
+		  gid_t gid, struct obj **ret_obj, struct cache_attr *ret_attr)
 {
 	struct obj *o;
 	int r;
@@ -227,10 +233,14 @@ static void writer_unnamed(struct cache *c, struct obj *o)
 		o->wr->put_seq = o->wr->put_own = 0;
 	}
 	if (seq)
-		(void)journal_drop(c->journal, seq, false); /* unless what replaced it in the journal took it along */
+		(void)journal_drop(
+			c->journal, seq,
+			false); /* unless what replaced it in the journal took it along */
 }
 
-/* Without a store the journal knows only what is being written: that it was is forgotten. ns held */
+/*
+ * Without a store the journal knows only what is being written: that it was is forgotten. ns held
+ */
 static int journal_forget(struct cache *c, struct obj *o, uint64_t seq)
 {
 	bool written;
@@ -266,7 +276,10 @@ static int journal_unlink(struct cache *c, struct obj *o, const char *key)
 	return append_change(c, &change, false, NULL);
 }
 
-/* The tree's part: o is an orphan; while the store still has it, its name is known to be deleted. Lock held */
+/*
+ * The tree's part: o is an orphan; while the store still has it, its name is known to be deleted.
+ * Lock held
+ */
 static void tree_unlink(struct cache *c, struct obj *o, const char *key)
 {
 	struct obj *dir = o->parent, *ghost;
@@ -315,7 +328,10 @@ static void bodies_unlink(struct cache *c, struct obj *o, const char *key)
 		(void)local_body_unlink(c->disk, key);
 }
 
-/* What a mapping still changes is nobody's any more, and the background round does not find it: the session ends. */
+/*
+ * What a mapping still changes is nobody's any more, and the background round does not find it:
+ * the session ends.
+ */
 static void mapping_unnamed(struct cache *c, void *arg)
 {
 	watch_mapping(c, arg);

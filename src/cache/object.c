@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The tree of objects: one struct obj a name that is known, found by (parent, name) in a hash table. All functions
+ * The tree of objects: one struct obj a name that is known, found by (parent, name) in a hash
+ * table. All functions
  * need cache.lock, unless they say otherwise.
  */
 #include <errno.h>
@@ -178,14 +179,15 @@ void obj_get(struct obj *o)
 }
 
 /*
- * What must stay in memory although nobody refers to it: what is here and nowhere else, what the eviction must find, and
+ * What must stay in memory although nobody refers to it: what is here and nowhere else, what the
+ * eviction must find, and
  * what a listing told, as long as its directory is believed.
  */
 static bool obj_worth_keeping(const struct obj *o)
 {
-	return o->parent && (o->exist == EX_LOCAL || o->exist == EX_DELETED || o->exist == EX_PRESENT ||
-			     (o->flags & (OBJ_RES_DISK | OBJ_RES_RAM)) || o->wr || o->fill ||
-			     (o->dir && !list_empty(&o->dir->children)));
+	return o->parent && (o->exist == EX_LOCAL || o->exist == EX_DELETED ||
+			     o->exist == EX_PRESENT || (o->flags & (OBJ_RES_DISK | OBJ_RES_RAM)) ||
+			     o->wr || o->fill || (o->dir && !list_empty(&o->dir->children)));
 }
 
 static void obj_unlink_tree(struct cache *c, struct obj *o)
@@ -273,7 +275,10 @@ struct obj *tree_get(struct cache *c, struct obj *dir, const char *name)
 	return obj_new(c, dir, name);
 }
 
-/* Walks key; make: objs are made on the way. Returns a new reference with make, else a borrowed pointer. */
+/*
+ * Walks key; make: objs are made on the way. Returns a new reference with make, else a borrowed
+ * pointer.
+ */
 static struct obj *tree_walk(struct cache *c, const char *key, bool make)
 {
 	struct obj *o = c->root;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading from an open file: from its body, from the part of it that is here, or, where the tier has no room, through a
+ * Reading from an open file: from its body, from the part of it that is here, or, where the tier
+ * has no room, through a
  * buffer that is not kept.
  */
 #include <errno.h>
@@ -15,17 +16,22 @@
 #define STREAM_MIN (256u << 10)
 #define STREAM_MAX (4u << 20)
 
-/* How far to fetch ahead of this read: grows while the reader goes on in order. The kernel's own read-ahead may swap neighbours. */
+/*
+ * How far to fetch ahead of this read: grows while the reader goes on in order. The kernel's own
+ * read-ahead may swap neighbours.
+ */
 static uint64_t read_ahead(struct cfile *f, uint64_t off, size_t len)
 {
-	bool in_order = off <= f->next_off + (2u << 20) && off + (2u << 20) >= f->next_off && (off || f->next_off);
+	bool in_order = off <= f->next_off + (2u << 20) && off + (2u << 20) >= f->next_off &&
+			(off || f->next_off);
 
 	if (off == 0)
 		in_order = true;
 	if (!in_order)
 		f->window = 0;
 	else if (off + len > f->next_off)
-		f->window = f->window ? (f->window * 2 < WINDOW_MAX ? f->window * 2 : WINDOW_MAX) : WINDOW_MIN;
+		f->window = f->window ? (f->window * 2 < WINDOW_MAX ? f->window * 2 : WINDOW_MAX)
+				      : WINDOW_MIN;
 	if (!in_order || off + len > f->next_off)
 		f->next_off = off + len;
 	return off == 0 && f->window == WINDOW_MIN ? 0 : f->window;
@@ -139,8 +145,8 @@ static int stream_start(struct cache *c, struct cfile *f, uint64_t off, size_t l
 	return 0;
 }
 
-static int read_stream(struct cache *c, struct cfile *f, uint64_t off, size_t len, struct cache_wait *w,
-		       struct cache_data *ret)
+static int read_stream(struct cache *c, struct cfile *f, uint64_t off, size_t len,
+		       struct cache_wait *w, struct cache_data *ret)
 {
 	int r;
 

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Recovery: the journal's entries become the tree again, files that a crash left half-way are finished or dropped, and,
+ * Recovery: the journal's entries become the tree again, files that a crash left half-way are
+ * finished or dropped, and,
  * after a supervised restart, open files live on.
  *
- * What becomes of a put whose writer never closed (HELD): it is kept as its last flush or fsync saw it; what was appended
- * after that is cut off; an empty file that was never released is dropped (a shell makes one before its command writes).
+ * What becomes of a put whose writer never closed (HELD): it is kept as its last flush or fsync saw
+ * it; what was appended
+ * after that is cut off; an empty file that was never released is dropped (a shell makes one before
+ * its command writes).
  */
 #include <dirent.h>
 #include <errno.h>
@@ -52,6 +55,80 @@ static bool same_file(int a, int b)
 	return !fstat(a, &sa) && !fstat(b, &sb) && sa.st_ino == sb.st_ino && sa.st_dev == sb.st_dev;
 }
 
+static bool starts_below(const char *key, const char *dir)
+{
+	size_t n = strlen(dir);
+
+	return !strncmp(key, dir, n) && (!key[n] || key[n] == '/');
+}
+
+/* The entries in line, copied: while they are looked at, the journal is asked about them. */
+struct line {
+	struct jent *v;
+	size_t n, cap;
+	size_t *renames; /* where in v; they are few */
+	size_t n_renames;
+};
+
+static int line_add_rename(struct line *line)
+{
+	size_t *v = realloc(line->renames, (line->n_renames + 1) * sizeof(*v));
+
+	if (!v)
+		return -ENOMEM;
+	line->renames = v;
+	v[line->n_renames++] = line->n;
+	return 0;
+}
+
+static int line_add(void *arg, const struct jent *e)
+{
+	struct line *line = arg;
+	int r;
+
+	if (line->n == line->cap) {
+		size_t cap = line->cap ? line->cap * 2 : 256;
+		struct jent *v = realloc(line->v, cap * sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		line->v = v;
+		line->cap = cap;
+	}
+	r = e->op == J_RENAME ? line_add_rename(line) : 0;
+	if (!r)
+		r = jent_copy(&line->v[line->n], e);
+	line->n += !r;
+	return r;
+}
+
+static void line_release(struct line *line)
+{
+	for (size_t i = 0; i < line->n; i++)
+		jent_release(&line->v[i]);
+	free(line->v);
+	free(line->renames);
+}
+
+/* An entry behind the i-th takes what is at key elsewhere, or puts something else there. */
+static bool overtaken(struct cache *c, const struct line *line, size_t i, const char *key)
+{
+	struct jent newest;
+	bool other;
+
+	for (size_t k = line->n_renames; k-- && line->renames[k] > i;) {
+		const struct jent *e = &line->v[line->renames[k]];
+
+		if (starts_below(key, e->key) || starts_below(key, e->to))
+			return true;
+	}
+	if (journal_find(c->journal, key, &newest))
+		return false;
+	other = newest.seq != line->v[i].seq && newest.op == J_PUT && newest.state != J_HELD;
+	jent_release(&newest);
+	return other;
+}
+
 /* The bytes of a released put are the object's body. */
 static void link_body(struct cache *c, struct obj *o, const struct jent *e)
 {
@@ -64,27 +141,27 @@ static void link_body(struct cache *c, struct obj *o, const struct jent *e)
 	    local_body_publish(c->disk, c->staging_fd, e->staging_id, e->key, &e->rec, true))
 		return;
 	SCOPE_LOCK(&c->lock);
-	if (o->flags & OBJ_RES_DISK)
-		return;
+	if (o->flags & OBJ_RES_DISK) { /* of an older put */
+		c->scan_found_bytes -= o->disk.cost;
+		c->scan_found_objects--;
+	}
 	body_added(c, o, c->disk, local_cost(staged));
 	c->scan_found_bytes += o->disk.cost;
 	c->scan_found_objects++;
 }
 
-static void recover_put(struct cache *c, const struct jent *e)
+static void recover_put(struct cache *c, const struct line *line, size_t i)
 {
+	const struct jent *e = &line->v[i];
 	struct obj *o = entry_obj(c, e->key);
 
 	if (!o)
 		return;
-	if (!e->staging_id) {
+	if (!e->staging_id)
 		(void)body_probe(c, o);
-		take_record(c, o, e, EX_LOCAL);
-	} else {
-		take_record(c, o, e, EX_LOCAL);
-		if (e->state != J_HELD)
-			link_body(c, o, e);
-	}
+	take_record(c, o, e, EX_LOCAL);
+	if (e->staging_id && e->state != J_HELD && !overtaken(c, line, i, e->key))
+		link_body(c, o, e);
 	obj_unref(c, o);
 }
 
@@ -103,57 +180,85 @@ static void recover_meta(struct cache *c, const struct jent *e)
 	obj_unref(c, o);
 }
 
-static void recover_gone(struct cache *c, const char *key, bool dir)
+/* What was found of o so far is not what is there now. Lock held */
+static void unlearn(struct cache *c, struct obj *o)
+{
+	if (o->flags & OBJ_RES_DISK) {
+		c->scan_found_bytes -= o->disk.cost;
+		c->scan_found_objects--;
+		o->flags &= ~OBJ_RES_DISK;
+		o->body_gen++;
+		o->disk.cost = 0;
+		list_del(&o->disk.lru);
+	}
+	o->flags &= ~OBJ_PROBED;
+	o->known = 0;
+	obj_set_exist(o, EX_UNKNOWN);
+}
+
+static void recover_gone(struct cache *c, const struct line *line, size_t i, const char *key,
+			 bool dir)
 {
 	struct obj *o = entry_obj(c, key);
 
 	if (!o)
 		return;
-	if (dir && body_tier(c))
-		(void)local_dir_remove(body_tier(c), key);
-	else if (c->disk)
+	if (dir)
+		mirror_rmdir(c, key);
+	else if (c->disk && !overtaken(c, line, i, key))
 		(void)local_body_unlink(c->disk, key);
 	{
 		SCOPE_LOCK(&c->lock);
-		body_gone(c, o, c->disk);
+		unlearn(c, o);
 		o->flags |= OBJ_PROBED;
 		obj_set_exist(o, EX_DELETED);
 	}
 	obj_unref(c, o);
 }
 
-static void recover_rename(struct cache *c, const struct jent *e)
+/*
+ * Journal and local disk change under one lock, so that only the last entry of all can be one whose
+ * rename here did not
+ * happen. What is at the old name of any other came later.
+ */
+static void recover_rename(struct cache *c, const struct line *line, size_t i)
 {
+	const struct jent *e = &line->v[i];
 	struct obj *o;
 	struct stat st;
 
-	if (c->disk && !fs_stat_beneath(c->disk->objects_fd, e->key, &st))
-		(void)local_body_rename(c->disk, e->key, e->to); /* the crash fell in between */
-	recover_gone(c, e->key, e->dir);
+	if (c->disk && e->seq == journal_last_seq(c->journal) &&
+	    !fs_stat_beneath(c->disk->objects_fd, e->key, &st))
+		(void)local_body_rename(c->disk, e->key, e->to);
+	recover_gone(c, line, i, e->key, e->dir);
 	o = entry_obj(c, e->to);
 	if (!o)
 		return;
-	(void)body_probe(c, o);
+	{
+		SCOPE_LOCK(&c->lock);
+		unlearn(c, o);
+	}
+	if (!overtaken(c, line, i, e->to))
+		(void)body_probe(c, o);
 	SCOPE_LOCK(&c->lock);
-	if (e->dir) {
+	if (e->dir)
 		(void)obj_become_dir(c, o);
-		obj_set_exist(o, EX_LOCAL);
-		parents_exist(o);
-	} else if (e->rec.known || o->exist == EX_PRESENT) {
+	else if (e->rec.known)
 		(void)obj_set_record(o, &e->rec);
+	if (e->dir || e->rec.known || o->exist == EX_PRESENT) {
 		obj_set_exist(o, EX_LOCAL);
 		parents_exist(o);
 	}
 	obj_put_locked(c, o);
 }
 
-static int recover_entry(void *arg, const struct jent *e)
+static void recover_entry(struct cache *c, const struct line *line, size_t i)
 {
-	struct cache *c = arg;
+	const struct jent *e = &line->v[i];
 
 	switch (e->op) {
 	case J_PUT:
-		recover_put(c, e);
+		recover_put(c, line, i);
 		break;
 	case J_META:
 	case J_MKDIR:
@@ -161,18 +266,23 @@ static int recover_entry(void *arg, const struct jent *e)
 		break;
 	case J_DELETE:
 	case J_RMDIR:
-		recover_gone(c, e->key, e->op == J_RMDIR);
+		recover_gone(c, line, i, e->key, e->op == J_RMDIR);
 		break;
 	case J_RENAME:
-		recover_rename(c, e);
+		recover_rename(c, line, i);
 		break;
 	}
-	return 0;
 }
 
 int recover_tree(struct cache *c)
 {
-	return journal_foreach(c->journal, recover_entry, c);
+	struct line line = {.v = NULL};
+	int r = journal_foreach(c->journal, line_add, &line);
+
+	for (size_t i = 0; !r && i < line.n; i++)
+		recover_entry(c, &line, i);
+	line_release(&line);
+	return r;
 }
 
 /* --- unfinished writes --- */
@@ -222,20 +332,43 @@ static bool is_claimed(struct cache *c, const struct jent *e)
 	return o && o->wr && o->wr->id == e->staging_id;
 }
 
+/*
+ * What was there before counts again: an older change that waits in the journal, or whatever is
+ * found.
+ */
 static void drop_held(struct cache *c, struct jent *e)
 {
 	struct obj *o = entry_obj(c, e->key);
+	struct line line = {.v = NULL};
+	struct jent older;
 
 	(void)journal_drop(c->journal, e->seq, true);
 	if (!o)
 		return;
 	{
 		SCOPE_LOCK(&c->lock);
-		obj_set_exist(o, EX_UNKNOWN);
-		o->flags &= ~OBJ_PROBED;
-		o->known = 0;
+		unlearn(c, o);
+	}
+	if (!journal_find(c->journal, e->key, &older)) {
+		if (!line_add(&line, &older))
+			recover_entry(c, &line, 0);
+		line_release(&line);
+		jent_release(&older);
 	}
 	obj_unref(c, o);
+}
+
+/*
+ * A shell makes an empty file before its command writes; without a store the empty file is kept
+ * where nothing else is
+ * left of the object.
+ */
+static bool never_was(struct cache *c, const struct jent *e)
+{
+	struct stat st;
+
+	return !e->size && (e->base.cond == TIER_IF_ABSENT || has_store(c) ||
+			    !fs_stat_beneath(c->disk->objects_fd, e->key, &st));
 }
 
 /* As its last flush saw it. */
@@ -258,7 +391,8 @@ static int keep_held(struct cache *c, struct jent *e)
 	take_record(c, o, e, has_store(c) ? EX_LOCAL : EX_PRESENT);
 	link_body(c, o, e);
 	obj_unref(c, o);
-	return has_store(c) ? journal_release(c->journal, e->seq, &e->rec) : journal_drop(c->journal, e->seq, true);
+	return has_store(c) ? journal_release(c->journal, e->seq, &e->rec)
+			    : journal_drop(c->journal, e->seq, true);
 }
 
 static int by_id(const void *a, const void *b)
@@ -320,9 +454,7 @@ int recover_held(struct cache *c)
 		struct jent *e = &ids.held[i];
 
 		if (!r && !is_claimed(c, e)) {
-			bool empty = !e->size && e->base.cond == TIER_IF_ABSENT;
-
-			if (empty || keep_held(c, e))
+			if (never_was(c, e) || keep_held(c, e))
 				drop_held(c, e);
 		}
 		free(e->key);

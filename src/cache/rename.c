@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rename of a file or of a whole directory: one journal entry, one rename on the local disk, one move in the tree. The
+ * Rename of a file or of a whole directory: one journal entry, one rename on the local disk, one
+ * move in the tree. The
  * store follows later; until then journal_origin() says under which name it still has an object.
  */
 #include <errno.h>
@@ -10,7 +11,8 @@
 #include "cache/internal.h"
 
 /* Whether o may take t's place. Lock held, dropped in between */
-static int check_target(struct cache *c, struct obj *o, struct obj *t, unsigned int flags, struct cache_wait *w)
+static int check_target(struct cache *c, struct obj *o, struct obj *t, unsigned int flags,
+			struct cache_wait *w)
 {
 	int r;
 
@@ -28,9 +30,13 @@ static int check_target(struct cache *c, struct obj *o, struct obj *t, unsigned 
 	return r ? r : t->dir->n_live ? -ENOTEMPTY : 0;
 }
 
-/* The two ends, referenced; *ret_t NULL where nothing is at the target. Lock held, dropped in between */
-static int find_ends(struct cache *c, struct obj *from_dir, const char *from, struct obj *to_dir, const char *to,
-		     unsigned int flags, struct cache_wait *w, struct obj **ret_o, struct obj **ret_t)
+/*
+ * The two ends, referenced; *ret_t NULL where nothing is at the target. Lock held, dropped in
+ * between
+ */
+static int find_ends(struct cache *c, struct obj *from_dir, const char *from, struct obj *to_dir,
+		     const char *to, unsigned int flags, struct cache_wait *w, struct obj **ret_o,
+		     struct obj **ret_t)
 {
 	int r = key_part_check(to, strlen(to), to_dir == c->root);
 
@@ -42,7 +48,8 @@ static int find_ends(struct cache *c, struct obj *from_dir, const char *from, st
 	for (struct obj *dir = to_dir; dir; dir = dir->parent)
 		if (dir == *ret_o)
 			return -EINVAL; /* into itself */
-	r = (*ret_o)->flags & OBJ_BUSY ? obj_flight_wait(c, *ret_o, w, c->config->deadlines.open_ms) : 0;
+	r = (*ret_o)->flags & OBJ_BUSY ? obj_flight_wait(c, *ret_o, w, c->config->deadlines.open_ms)
+				       : 0;
 	if (!r)
 		r = child_get(c, to_dir, to, w, ret_t);
 	if (r == -ENOENT) {
@@ -54,7 +61,8 @@ static int find_ends(struct cache *c, struct obj *from_dir, const char *from, st
 }
 
 /* The journal's entry: what the store has to do, and what the target's version is. ns held */
-static int journal_rename(struct cache *c, struct obj *o, struct obj *t, const char *from, const char *to)
+static int journal_rename(struct cache *c, struct obj *o, struct obj *t, const char *from,
+			  const char *to)
 {
 	struct jent change = {.op = J_RENAME, .key = (char *)from, .to = (char *)to};
 	int r = 0;
@@ -63,15 +71,21 @@ static int journal_rename(struct cache *c, struct obj *o, struct obj *t, const c
 	{
 		SCOPE_LOCK(&c->lock);
 		change.dir = obj_is_dir(o);
-		change.store_has_from = has_store(c) && (change.dir || o->etag || o->exist == EX_PRESENT);
+		change.store_has_from = has_store(c) &&
+					(change.dir || o->etag || o->exist == EX_PRESENT);
 		if (t)
 			change.base = t->wr ? t->wr->base : obj_base(t);
 		else
 			change.base.cond = TIER_IF_ABSENT;
-		/* After a crash the target is known by this alone, where its bytes are only in the store. */
+		/*
+		 * After a crash the target is known by this alone, where its bytes are only in the
+		 * store.
+		 */
 		if (!change.dir)
 			r = obj_to_record(o, &change.rec);
-		change.rec.known &= ~REC_ETAG; /* for the drainer that means: the copy is made, of this version */
+		change.rec.known &=
+			/* for the drainer that means: the copy is made, of this version */
+			~REC_ETAG;
 		change.rec.etag[0] = '\0';
 	}
 	if (!r)
@@ -81,7 +95,8 @@ static int journal_rename(struct cache *c, struct obj *o, struct obj *t, const c
 }
 
 /* Tree: o goes to its new place, and its old name is known to be gone. Lock held */
-static int tree_rename(struct cache *c, struct obj *o, struct obj *to_dir, const char *to, const char *from_key)
+static int tree_rename(struct cache *c, struct obj *o, struct obj *to_dir, const char *to,
+		       const char *from_key)
 {
 	struct obj *from_dir = o->parent, *ghost, *squatter = tree_find(c, to_dir, to);
 	CLEANUP_FREE char *name = strdup(o->name);
@@ -133,7 +148,8 @@ static void set_moving(struct cache *c, bool moving)
 }
 
 /* ns held */
-static int rename_ends(struct cache *c, struct obj *o, struct obj *t, struct obj *to_dir, const char *to)
+static int rename_ends(struct cache *c, struct obj *o, struct obj *t, struct obj *to_dir,
+		       const char *to)
 {
 	CLEANUP_FREE char *from_key = NULL;
 	CLEANUP_FREE char *to_key = NULL;
@@ -169,8 +185,8 @@ static int rename_ends(struct cache *c, struct obj *o, struct obj *t, struct obj
 	return tree_rename(c, o, to_dir, to, from_key);
 }
 
-int cache_rename(struct cache *c, struct obj *from_dir, const char *from, struct obj *to_dir, const char *to,
-		 unsigned int flags, struct cache_wait *w)
+int cache_rename(struct cache *c, struct obj *from_dir, const char *from, struct obj *to_dir,
+		 const char *to, unsigned int flags, struct cache_wait *w)
 {
 	struct obj *o = NULL, *t = NULL;
 	int r;

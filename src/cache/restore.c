@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Open files after a supervised restart: each is made again from what its slot says, without any network. */
+/*
+ * Open files after a supervised restart: each is made again from what its slot says, without any
+ * network.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -25,7 +28,8 @@ static struct obj *slot_obj(struct cache *c, const char *key)
 	return o;
 }
 
-static int file_with_fd(struct cache *c, struct obj *o, struct cfile_state *slot, int fd, struct cfile **ret)
+static int file_with_fd(struct cache *c, struct obj *o, struct cfile_state *slot, int fd,
+			struct cfile **ret)
 {
 	struct cfile_state was = *slot;
 	struct stat st;
@@ -46,7 +50,8 @@ static int file_with_fd(struct cache *c, struct obj *o, struct cfile_state *slot
 	return 0;
 }
 
-static int restore_body(struct cache *c, struct obj *o, struct cfile_state *slot, struct cfile **ret)
+static int restore_body(struct cache *c, struct obj *o, struct cfile_state *slot,
+			struct cfile **ret)
 {
 	struct local *l;
 	int fd = body_open(c, o, &l);
@@ -75,7 +80,8 @@ static void open_id_charged(struct cache *c, struct obj *o, struct local *l, uin
 	local_adjust(l, (int64_t)local_cost(fd));
 }
 
-static int restore_open_id(struct cache *c, struct obj *o, struct cfile_state *slot, struct cfile **ret)
+static int restore_open_id(struct cache *c, struct obj *o, struct cfile_state *slot,
+			   struct cfile **ret)
 {
 	struct local *l = slot->tier == LOCAL_RAM ? c->ram : c->disk;
 	int fd = l ? local_open_id(l->open_fd, slot->id, O_RDONLY) : -ESTALE;
@@ -87,7 +93,8 @@ static int restore_open_id(struct cache *c, struct obj *o, struct cfile_state *s
 }
 
 /* A fill begins again; the version is the one that the slot names. */
-static int restore_fill(struct cache *c, struct obj *o, struct cfile_state *slot, struct cfile **ret)
+static int restore_fill(struct cache *c, struct obj *o, struct cfile_state *slot,
+			struct cfile **ret)
 {
 	struct cfile_state was = *slot;
 	struct fill *f;
@@ -101,7 +108,8 @@ static int restore_fill(struct cache *c, struct obj *o, struct cfile_state *slot
 		o->known |= REC_SIZE | REC_ETAG;
 		obj_set_exist(o, EX_PRESENT);
 	}
-	if (o->flags & OBJ_ORPHAN || o->size != was.size || strcmp(o->etag ? o->etag : "", was.etag) != 0)
+	if (o->flags & OBJ_ORPHAN || o->size != was.size ||
+	    strcmp(o->etag ? o->etag : "", was.etag) != 0)
 		return -ESTALE;
 	f = has_store(c) ? fill_get(c, o, &r) : NULL;
 	if (!f)
@@ -187,7 +195,8 @@ static int restore_session(struct cache *c, struct obj *o, const struct cfile_st
 	return 0;
 }
 
-static int restore_write(struct cache *c, struct obj *o, struct cfile_state *slot, struct cfile **ret)
+static int restore_write(struct cache *c, struct obj *o, struct cfile_state *slot,
+			 struct cfile **ret)
 {
 	bool writer = (slot->flags & O_ACCMODE) != O_RDONLY || slot->flags & O_TRUNC;
 	int fd = local_open_id(c->staging_fd, slot->id, writer ? O_RDWR : O_RDONLY), r;

@@ -5,13 +5,18 @@
  * Whatever is written lives in staging/<id>, and in nothing else that anyone relies on:
  *
  *	begins with	what happens
- *	nothing, or a truncation while nobody has it open	a new staging file; an old body stays until the publish
- *	a clean body that has no other name			it is renamed to staging/<id>: readers go on seeing the same inode
- *	a body whose put is not drained				the journal gets a copy; the inode goes on as staging/<id>
+ *	nothing, or a truncation while nobody has it open       a new staging file; an old body
+ *	stays until the publish
+ *	a clean body that has no other name                     it is renamed to staging/<id>:
+ *	readers go on seeing the same inode
+ *	a body whose put is not drained                         the journal gets a copy; the inode
+ *	goes on as staging/<id>
  *	a body that a local store shares or may come to share,
- *	or one in RAM						a copy; whoever reads the old one keeps it
+ *	or one in RAM                                           a copy; whoever reads the old one
+ *	keeps it
  *
- * A crash before the first flush leaves a staging file that no journal entry names: it is dropped, and the store has the
+ * A crash before the first flush leaves a staging file that no journal entry names: it is dropped,
+ * and the store has the
  * object as it was. Where there is no store, the journal names it before it is moved.
  */
 #include <errno.h>
@@ -126,333 +131,12 @@ uint64_t journal_body(struct cache *c, const char *key, uint64_t *ret_seq)
 	return id;
 }
 
-/* How the written file relates to the body that there was. */
-enum begun_how { BEGUN_FRESH, BEGUN_SAME_INODE, BEGUN_COPIED };
-
-struct begun {
-	enum begun_how how;
-	uint64_t id;   /* staging/<id> */
-	uint64_t seq;  /* journal entry that names it already, 0 = none */
-	uint64_t room; /* admitted for a copy */
-	bool counted;  /* and for one object more */
-};
-
-/* --- the ways to begin; OBJ_BUSY is set, no lock is held (copies take long). They return a descriptor for writing --- */
-
-static int begin_empty(struct cache *c, uint64_t *ret_id)
-{
-	{
-		SCOPE_LOCK(&c->lock);
-		*ret_id = id_next(c);
-	}
-	return local_create(c->staging_fd, *ret_id);
-}
-
-static void copy_drop(struct cache *c, uint64_t id, uint64_t room)
-{
-	local_unlink_id(c->staging_fd, id);
-	local_adjust_if(c->disk, -(int64_t)room);
-}
-
-/* *ret_room: what is admitted for it. */
-static int begin_copy(struct cache *c, int from, uint64_t size, uint64_t *ret_id,
-		      uint64_t *ret_room)
-{
-	uint64_t room = c->disk ? (size + 4095) & ~4095ull : 0;
-	int r = room ? make_room(c, c->disk, room, false) : 0, fd;
-
-	if (r)
-		return r;
-	fd = begin_empty(c, ret_id);
-	r = fd < 0 ? fd : fs_copy_fd(from, fd, size, NULL);
-	if (!r) {
-		*ret_room = room;
-		return fd;
-	}
-	if (fd >= 0)
-		close(fd);
-	copy_drop(c, *ret_id, room);
-	return r;
-}
-
-/* The journal's put gets a copy; its inode becomes the one that is written. -ENOENT: it was drained meanwhile. */
-static int begin_rebody(struct cache *c, uint64_t seq, uint64_t staged, uint64_t size,
-			uint64_t *ret_id)
-{
-	CLEANUP_CLOSE int from = local_open_id(c->staging_fd, staged, O_RDWR);
-	uint64_t copy_id, room;
-	int copy, r;
-
-	if (from < 0)
-		return from;
-	copy = begin_copy(c, from, size, &copy_id, &room);
-	if (copy < 0)
-		return copy;
-	close(copy);
-	r = journal_rebody(c->journal, seq, copy_id);
-	if (r) {
-		copy_drop(c, copy_id, room);
-		return r;
-	}
-	{
-		SCOPE_LOCK(&c->lock);
-		room_until_gone(c, copy_id, room);
-	}
-	*ret_id = staged;
-	return steal_fd(&from);
-}
-
-/* Without a store the body is all there is: the journal must name it before it moves. */
-static int note_before_move(struct cache *c, struct obj *o, uint64_t id, uint64_t *ret_seq)
-{
-	struct jent change = {.op = J_PUT, .staging_id = id};
-	int r;
-
-	if (has_store(c))
-		return 0;
-	record_init(&change.rec);
-	{
-		SCOPE_LOCK(&c->lock);
-		change.key = obj_key_locked(o);
-		change.size = o->size;
-		r = change.key ? obj_to_record(o, &change.rec) : -ENOMEM;
-	}
-	if (!r)
-		r = append_change(c, &change, true, ret_seq);
-	jent_release(&change);
-	return r;
-}
-
-/* ns held */
-static int begin_move(struct cache *c, struct obj *o, const char *key, struct begun *b)
-{
-	int r;
-
-	{
-		SCOPE_LOCK(&c->lock);
-		b->id = id_next(c);
-	}
-	r = note_before_move(c, o, b->id, &b->seq);
-	if (!r)
-		r = local_body_displace(c->disk, key, c->staging_fd, b->id);
-	return r ? r : local_open_id(c->staging_fd, b->id, O_RDWR);
-}
-
-static nlink_t fd_links(int fd)
-{
-	struct stat st;
-
-	return fstat(fd, &st) ? 2 : st.st_nlink;
-}
-
-/* An existing object's bytes become writable: a descriptor, or -EINPROGRESS: the body itself is to be moved. */
-static int begin_body(struct cache *c, struct obj *o, struct begun *b)
-{
-	uint64_t seq = 0, size, staged;
-	CLEANUP_CLOSE int body = -1;
-	struct local *l;
-	int fd;
-
-	{
-		SCOPE_LOCK(&c->ns); /* a name means the same here and in the journal */
-		CLEANUP_FREE char *key = obj_key(c, o);
-
-		staged = key ? journal_body(c, key, &seq) : 0;
-		SCOPE_LOCK(&c->lock);
-		size = o->size;
-	}
-	b->how = BEGUN_SAME_INODE;
-	if (staged && !tier_can(c->store, TIER_CAP_SHARE)) {
-		fd = begin_rebody(c, seq, staged, size, &b->id);
-		if (fd != -ENOENT)
-			return fd;
-	}
-	body = body_open(c, o, &l);
-	if (body == -ENOENT && staged) { /* no disk for bodies, or no room on it */
-		body = local_open_id(c->staging_fd, staged, O_RDONLY);
-		l = NULL;
-	}
-	if (body < 0)
-		return body == -ENOENT ? -EAGAIN : body;
-	if (l && l == c->disk && fd_links(body) == 1)
-		return -EINPROGRESS;
-	b->how = BEGUN_COPIED;
-	return begin_copy(c, body, size, &b->id, &b->room);
-}
-
-/* --- putting it together --- */
-
-/* The inode is the writer's now: who reads it finds it under its new name after a restart. Lock held */
-static void readers_follow(struct cache *c, struct obj *o, uint64_t id)
-{
-	list_for_each(it, &o->files) {
-		struct cfile *f = list_entry(it, struct cfile, on_obj);
-
-		if (f->slot->kind != CFILE_BODY || f->slot->tier != LOCAL_DISK)
-			continue;
-		f->slot->id = id;
-		f->slot->kind = CFILE_WRITE;
-	}
-	(void)c;
-}
-
-/* The old body leaves the tree and, but for its bytes that go on, the budget. Lock held; returns body_remove()'s work */
-static unsigned int old_body_out(struct cache *c, struct obj *o, struct wsession *wr,
-				 enum begun_how how)
-{
-	uint64_t cost = o->flags & OBJ_RES_DISK ? o->disk.cost : 0;
-
-	if (how == BEGUN_COPIED || !(o->flags & OBJ_RES_DISK)) {
-		session_settle(
-			c, wr); /* from what was admitted, if anything, to what the file takes */
-		return body_retire(c, o);
-	}
-	local_adjust_if(c->disk,
-			(int64_t)cost); /* stays charged: as the old body, or as the written file */
-	body_gone(c, o, c->disk);
-	if (how == BEGUN_FRESH) {
-		wr->replaced = true;
-		wr->old_cost = cost;
-	} else {
-		wr->reserved = cost;
-		readers_follow(c, o, wr->id);
-	}
-	return body_retire(c, o); /* a copy in RAM */
-}
-
-/* The session is there: the old body's name goes. ns held */
-static int begin_commit(struct cache *c, struct obj *o, const char *key, const struct begun *b,
-			int fd)
-{
-	unsigned int todo;
-	bool unlink_name;
-
-	{
-		SCOPE_LOCK(&c->lock);
-		struct wsession *wr = session_new(o, b->id, fd, b->how == BEGUN_FRESH);
-
-		if (!wr)
-			return -ENOMEM;
-		wr->created = !obj_live(o);
-		wr->base = obj_base(o);
-		wr->changed = wr->dirtied = b->how == BEGUN_FRESH;
-		wr->put_seq = wr->put_own = b->seq;
-		wr->size = wr->claimed = b->how == BEGUN_FRESH ? 0 : o->size;
-		wr->reserved = b->room;
-		wr->holes = b->how != BEGUN_FRESH && local_cost(fd) < o->size;
-		unlink_name = b->how == BEGUN_SAME_INODE && o->flags & OBJ_RES_DISK;
-		todo = old_body_out(c, o, wr, b->how);
-		wr->counted = c->disk;
-		if (c->disk && !b->counted)
-			atomic_fetch_add(&c->disk->objects, 1); /* the old body's place */
-		if (o->fill)
-			fill_detach(c, o);
-		if (!(o->flags & OBJ_ORPHAN))
-			obj_set_exist(o, EX_LOCAL);
-		o->flags |= OBJ_PROBED;
-	}
-	if (unlink_name)
-		local_body_unlink(c->disk, key);
-	body_remove(c, o, key, todo);
-	return 0;
-}
-
-/* What a restart needs to know of a file that no flush has journalled yet. */
-static void note_record(struct cache *c, struct obj *o, int fd)
-{
-	struct record rec;
-	int r;
-
-	record_init(&rec);
-	{
-		SCOPE_LOCK(&c->lock);
-		r = obj_to_record(o, &rec);
-	}
-	if (!r)
-		(void)record_to_fd(&rec, fd);
-	record_release(&rec);
-}
-
-/* An object more on the disk, unless the old body's place is taken over. */
-static int begin_count(struct cache *c, struct obj *o, struct begun *b)
-{
-	int r;
-
-	{
-		SCOPE_LOCK(&c->lock);
-		if (!c->disk || o->flags & OBJ_RES_DISK)
-			return 0;
-	}
-	r = make_room(c, c->disk, 0, true);
-	b->counted = !r;
-	return r;
-}
-
-static void begin_undo(struct cache *c, const struct begun *b, int fd)
-{
-	if (b->counted)
-		local_unreserve(c->disk, 0, true);
-	if (fd >= 0 && !b->seq) /* else the journal names it */
-		copy_drop(c, b->id, b->room);
-	else if (fd < 0 && b->seq)
-		(void)journal_drop(c->journal, b->seq, false);
-}
-
-/* o's key, or NULL: it has lost its name, or a directory above it has. */
-static char *key_if_named(struct cache *c, struct obj *o)
-{
-	SCOPE_LOCK(&c->lock);
-	const struct obj *top = o;
-
-	while (top->parent)
-		top = top->parent;
-	return top == c->root ? obj_key_locked(o) : NULL;
-}
-
-/* ns held */
-static int begin_named(struct cache *c, struct obj *o, struct begun *b, int *fd)
-{
-	CLEANUP_FREE char *key = key_if_named(c, o);
-
-	if (!key)
-		return -ESTALE; /* of the name that it was opened by */
-	if (*fd == -EINPROGRESS)
-		*fd = begin_move(c, o, key, b);
-	return *fd < 0 ? *fd : begin_commit(c, o, key, b, *fd);
-}
-
-static int begin(struct cache *c, struct obj *o, bool fresh)
-{
-	struct begun b = {.how = BEGUN_FRESH};
-	int r = begin_count(c, o, &b), fd;
-
-	if (r)
-		return r;
-	fd = fresh ? begin_empty(c, &b.id) : begin_body(c, o, &b);
-	if (fd >= 0 || fd == -EINPROGRESS) {
-		if (fresh)
-			note_record(c, o, fd);
-		SCOPE_LOCK(&c->ns);
-		r = begin_named(c, o, &b, &fd);
-	} else {
-		r = fd;
-	}
-	if (!r)
-		return 0;
-	begin_undo(c, &b, fd);
-	if (fd >= 0)
-		close(fd);
-	if (r == -ENOSPC && has_store(c))
-		journal_hurry(c->journal, ""); /* whoever asked waits for that */
-	return r;
-}
-
 static void begin_job(struct cache *c, void *arg)
 {
 	struct obj *o = arg;
 	struct list out;
 	bool unused;
-	int r = begin(c, o, false);
+	int r = session_make(c, o, false);
 
 	list_init(&out);
 	{
@@ -532,7 +216,7 @@ static int begin_here(struct cache *c, struct obj *o, int flags, bool fresh)
 	list_init(&out);
 	o->flags |= OBJ_BUSY;
 	pthread_mutex_unlock(&c->lock);
-	r = begin(c, o, fresh);
+	r = session_make(c, o, fresh);
 	pthread_mutex_lock(&c->lock);
 	o->flags &= ~OBJ_BUSY;
 	if (!r)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writing: every byte passes here, so that limits hold before bytes are used. A writer that the limits hold back waits
+ * Writing: every byte passes here, so that limits hold before bytes are used. A writer that the
+ * limits hold back waits
  * without a thread until something was drained or evicted; where nothing can be, it gets ENOSPC.
  */
 #include <errno.h>
@@ -12,7 +13,10 @@
 #include "cache/internal.h"
 #include "util/fsutil.h"
 
-/* Two looks closer than this may show the same times although something was written between (DESIGN rule 3). */
+/*
+ * Two looks closer than this may show the same times although something was written between
+ * (DESIGN rule 3).
+ */
 #define LOOK_MARGIN_NS (20 * NSEC_PER_MSEC)
 
 void room_freed(struct cache *c)
@@ -70,12 +74,14 @@ static int check_dirty(struct cache *c, struct cache_wait *w)
 }
 
 /*
- * What writing [off, off + len) may add to the file: all of it where there may be holes, else what lies behind the part
+ * What writing [off, off + len) may add to the file: all of it where there may be holes, else what
+ * lies behind the part
  * that is claimed. Lock held
  */
 static uint64_t claim(struct wsession *wr, uint64_t off, uint64_t len, bool holes)
 {
-	uint64_t from = off & ~4095ull, end = (off + len + 4095) & ~4095ull, have = (wr->claimed + 4095) & ~4095ull;
+	uint64_t from = off & ~4095ull, end = (off + len + 4095) & ~4095ull,
+		 have = (wr->claimed + 4095) & ~4095ull;
 
 	wr->holes = wr->holes || holes || off > wr->claimed;
 	if (wr->holes)
@@ -85,8 +91,8 @@ static uint64_t claim(struct wsession *wr, uint64_t off, uint64_t len, bool hole
 }
 
 /* Admits what a change may take; *ret_need is for admitted(), also where it fails. */
-static int admit(struct cache *c, struct wsession *wr, uint64_t off, uint64_t len, bool holes, struct cache_wait *w,
-		 uint64_t *ret_need)
+static int admit(struct cache *c, struct wsession *wr, uint64_t off, uint64_t len, bool holes,
+		 struct cache_wait *w, uint64_t *ret_need)
 {
 	uint64_t need;
 	int r;
@@ -103,7 +109,9 @@ static int admit(struct cache *c, struct wsession *wr, uint64_t off, uint64_t le
 		journal_hurry(c->journal, "");
 	SCOPE_LOCK(&c->lock);
 	if (r) {
-		wr->holes = true; /* what was claimed is not there: from now on each write counts in full */
+		wr->holes =
+			/* what was claimed is not there: from now on each write counts in full */
+			true;
 		return room_wait(c, w);
 	}
 	wr->reserved += need;
@@ -136,8 +144,8 @@ static void hash_write(struct wsession *wr, const void *buf, size_t len, uint64_
 	wr->hash = NULL;
 }
 
-int cache_write(struct cache *c, struct cfile *f, const void *buf, size_t len, off_t off, bool kill_priv,
-		struct cache_wait *w)
+int cache_write(struct cache *c, struct cfile *f, const void *buf, size_t len, off_t off,
+		bool kill_priv, struct cache_wait *w)
 {
 	struct wsession *wr = f->obj->wr;
 	uint64_t need;
@@ -170,7 +178,8 @@ int cache_write(struct cache *c, struct cfile *f, const void *buf, size_t len, o
 	return 0;
 }
 
-int cache_fallocate(struct cache *c, struct cfile *f, int mode, off_t off, off_t len, struct cache_wait *w)
+int cache_fallocate(struct cache *c, struct cfile *f, int mode, off_t off, off_t len,
+		    struct cache_wait *w)
 {
 	struct wsession *wr = f->obj->wr;
 	struct stat st;
@@ -230,7 +239,8 @@ static int wait_through(struct cache *c, struct obj *o, struct cache_wait *w)
 static bool flush_is_through(struct cache *c, const struct wsession *wr, unsigned int flags)
 {
 	SCOPE_LOCK(&c->lock);
-	return has_store(c) && c->config->write.mode == WRITE_THROUGH && !(flags & CACHE_FLUSH_OTHER) && wr->size;
+	return has_store(c) && c->config->write.mode == WRITE_THROUGH &&
+	       !(flags & CACHE_FLUSH_OTHER) && wr->size;
 }
 
 int cache_flush(struct cache *c, struct cfile *f, unsigned int flags, struct cache_wait *w)
@@ -270,7 +280,8 @@ static int sync_obj(struct cache *c, struct obj *o)
 	{
 		SCOPE_LOCK(&c->lock);
 		if (!o->wr || !o->wr->writers)
-			return 0; /* whoever asked has left, and what was written is being published */
+			/* whoever asked has left, and what was written is being published */
+			return 0;
 		o->wr->writers++; /* it stays while we sync */
 		fd = o->wr->fd;
 	}

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Extended attributes: what the user set (user.*), and what cogfs tells of an object (user.cogfs.*), from one table.
+ * Extended attributes: what the user set (user.*), and what cogfs tells of an object
+ * (user.cogfs.*), from one table.
  *
- * Setting a read-only user.cogfs.* name succeeds and does nothing: rsync -X and cp -a copy what they listed. Names of other
+ * Setting a read-only user.cogfs.* name succeeds and does nothing: rsync -X and cp -a copy what
+ * they listed. Names of other
  * namespaces do not exist here.
  */
 #include <errno.h>
@@ -53,7 +55,9 @@ static int show_expires_at(struct cache *c, struct obj *o, char *buf)
 static int show_created_at(struct cache *c, struct obj *o, char *buf)
 {
 	(void)c;
-	return o->known & REC_CREATED ? sprintf_n(buf, "%" PRId64, (int64_t)(o->created_ns / NSEC_PER_SEC)) : -ENODATA;
+	return o->known & REC_CREATED
+		       ? sprintf_n(buf, "%" PRId64, (int64_t)(o->created_ns / NSEC_PER_SEC))
+		       : -ENODATA;
 }
 
 static const char *tier_of_read(struct cache *c, const struct obj *o)
@@ -150,7 +154,8 @@ static int show_format(struct cache *c, struct obj *o, char *buf)
 static int show_cache_key(struct cache *c, struct obj *o, char *buf)
 {
 	(void)c;
-	return o->extra && o->extra->cache_key ? sprintf_n(buf, "%s", o->extra->cache_key) : -ENODATA;
+	return o->extra && o->extra->cache_key ? sprintf_n(buf, "%s", o->extra->cache_key)
+					       : -ENODATA;
 }
 
 static int show_hits(struct cache *c, struct obj *o, char *buf)
@@ -163,7 +168,9 @@ static int show_last_access(struct cache *c, struct obj *o, char *buf)
 {
 	int64_t ago = clock_mono(c->clock) / NSEC_PER_SEC - o->opened_s;
 
-	return o->opened_s ? sprintf_n(buf, "%" PRId64, (int64_t)(clock_wall(c->clock) / NSEC_PER_SEC - ago)) : -ENODATA;
+	return o->opened_s ? sprintf_n(buf, "%" PRId64,
+				       (int64_t)(clock_wall(c->clock) / NSEC_PER_SEC - ago))
+			   : -ENODATA;
 }
 
 static int show_pinned(struct cache *c, struct obj *o, char *buf)
@@ -186,7 +193,8 @@ static int parse_seconds(const char *text, int64_t *ret)
 	r = conf_parse_duration_ms(text, &ms);
 	if (r || ms < 0)
 		return -EINVAL;
-	*ret = strspn(text, "0123456789") == strlen(text) ? strtoll(text, NULL, 10) : (ms + 999) / 1000;
+	*ret = strspn(text, "0123456789") == strlen(text) ? strtoll(text, NULL, 10)
+							  : (ms + 999) / 1000;
 	return 0;
 }
 
@@ -300,8 +308,8 @@ static int give(const void *value, size_t len, void *buf, size_t size, size_t *r
 	return 0;
 }
 
-int cache_getxattr(struct cache *c, struct obj *o, const char *name, void *buf, size_t size, struct cache_wait *w,
-		   size_t *ret_len)
+int cache_getxattr(struct cache *c, struct obj *o, const char *name, void *buf, size_t size,
+		   struct cache_wait *w, size_t *ret_len)
 {
 	const struct own_xattr *own = find_own(name);
 	char value[VALUE_MAX];
@@ -345,7 +353,8 @@ int cache_listxattr(struct cache *c, struct obj *o, void *buf, size_t size, size
 }
 
 /* The user's attributes, through the record that knows their limits. Lock held */
-static int change_user(struct obj *o, const char *name, const void *value, size_t len, int flags, bool remove)
+static int change_user(struct obj *o, const char *name, const void *value, size_t len, int flags,
+		       bool remove)
 {
 	struct record rec;
 	int r;
@@ -353,7 +362,8 @@ static int change_user(struct obj *o, const char *name, const void *value, size_
 	record_init(&rec);
 	r = obj_to_record(o, &rec);
 	if (!r)
-		r = remove ? record_user_remove(&rec, name) : record_user_set(&rec, name, value, len, flags);
+		r = remove ? record_user_remove(&rec, name)
+			   : record_user_set(&rec, name, value, len, flags);
 	rec.known = REC_USER;
 	if (!r)
 		r = obj_set_record(o, &rec);
@@ -361,7 +371,8 @@ static int change_user(struct obj *o, const char *name, const void *value, size_
 	return r;
 }
 
-static int change_own(struct cache *c, struct obj *o, const struct own_xattr *own, const void *value, size_t len)
+static int change_own(struct cache *c, struct obj *o, const struct own_xattr *own,
+		      const void *value, size_t len)
 {
 	char text[VALUE_MAX];
 
@@ -374,8 +385,8 @@ static int change_own(struct cache *c, struct obj *o, const struct own_xattr *ow
 	return own->store(c, o, text);
 }
 
-static int set_locked(struct cache *c, struct obj *o, const char *name, const void *value, size_t len, int flags,
-		      bool remove, struct cache_wait *w)
+static int set_locked(struct cache *c, struct obj *o, const char *name, const void *value,
+		      size_t len, int flags, bool remove, struct cache_wait *w)
 {
 	const struct own_xattr *own = find_own(name);
 	int r = 0;
@@ -388,12 +399,14 @@ static int set_locked(struct cache *c, struct obj *o, const char *name, const vo
 	if (!(o->flags & OBJ_ORPHAN) && !obj_live(o))
 		return -ENOENT;
 	if (own)
-		return remove ? 0 : change_own(c, o, own, value, len); /* rsync -X removes what its source has not */
+		return remove ? 0
+			      : change_own(c, o, own, value,
+					   len); /* rsync -X removes what its source has not */
 	return change_user(o, name + strlen(USER), value, len, flags, remove);
 }
 
-static int change_xattr(struct cache *c, struct obj *o, const char *name, const void *value, size_t len, int flags,
-			bool remove, struct cache_wait *w)
+static int change_xattr(struct cache *c, struct obj *o, const char *name, const void *value,
+			size_t len, int flags, bool remove, struct cache_wait *w)
 {
 	const struct own_xattr *own = find_own(name);
 	int r;
@@ -411,12 +424,13 @@ static int change_xattr(struct cache *c, struct obj *o, const char *name, const 
 	if (!r && own)
 		obj_emit(c, CACHE_EV_ATTR, o);
 	if (!r && own && own->store != store_pinned && own->store != store_cache_key)
-		obj_emit(c, CACHE_EV_NAME, o); /* the kernel must not believe in it for longer than its life */
+		obj_emit(c, CACHE_EV_NAME,
+			 o); /* the kernel must not believe in it for longer than its life */
 	return r;
 }
 
-int cache_setxattr(struct cache *c, struct obj *o, const char *name, const void *value, size_t len, int flags,
-		   struct cache_wait *w)
+int cache_setxattr(struct cache *c, struct obj *o, const char *name, const void *value, size_t len,
+		   int flags, struct cache_wait *w)
 {
 	return change_xattr(c, o, name, value, len, flags, false, w);
 }

@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Class patterns, matched greedily from the left with one step back a wildcard, so that no pattern is exponential. */
+/*
+ * Class patterns, matched greedily from the left with one step back a wildcard, so that no pattern
+ * is exponential.
+ */
 #include <string.h>
 
 #include "model/class.h"
 
-/* A wildcard within a part at p: its length in the pattern, and whether it must eat at least one byte. 0: a literal. */
+/*
+ * A wildcard within a part at p: its length in the pattern, and whether it must eat at least one
+ * byte. 0: a literal.
+ */
 static size_t wildcard_len(const char *p, const char *end, bool *ret_some)
 {
 	const char *close;

@@ -62,8 +62,8 @@ extern const struct conf_option conf_options[];
 extern const struct conf_option conf_tier_options[];
 extern const struct conf_option conf_class_options[];
 extern const struct conf_section conf_sections[]; /* name NULL ends it */
-extern const char
-	*const conf_tier_type_names[]; /* in the order of enum tier_type, NULL-terminated */
+/* in the order of enum tier_type, NULL-terminated */
+extern const char *const conf_tier_type_names[];
 
 /* The row with that name, or NULL. name's '-' are '_' already. */
 const struct conf_option *conf_option_find(const struct conf_option *table, const char *name);

@@ -22,10 +22,11 @@
 
 /* What a server behind a store is known to do differently from the service it stands for. */
 enum conformance_quirk {
-	QUIRK_NO_CONTROL_KEYS = 1 << 0, /* keys with control characters are not listed as they are */
-	QUIRK_NO_TWIN_MARKER = 1 << 1,	/* the marker "a/" and the object "a" exclude each other */
-	QUIRK_DELETES_ANYWAY = 1 << 2,	/* a conditional delete has no condition */
-	QUIRK_NO_LONG_PARTS = 1 << 3,	/* parts of 255 bytes are refused */
+	/* keys with control characters are not listed as they are */
+	QUIRK_NO_CONTROL_KEYS = 1 << 0,
+	QUIRK_NO_TWIN_MARKER = 1 << 1, /* the marker "a/" and the object "a" exclude each other */
+	QUIRK_DELETES_ANYWAY = 1 << 2, /* a conditional delete has no condition */
+	QUIRK_NO_LONG_PARTS = 1 << 3,  /* parts of 255 bytes are refused */
 };
 
 struct conformance {

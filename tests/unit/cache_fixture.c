@@ -42,7 +42,8 @@ static int remove_one(const char *path, const struct stat *st, int flag, struct 
 	return remove(path);
 }
 
-void host_open_with(struct host *h, const char *store, const struct conf_override *extra, bool restart)
+void host_open_with(struct host *h, const char *store, const struct conf_override *extra,
+		    bool restart)
 {
 	char source[128];
 	struct err err = {{0}};
@@ -53,7 +54,8 @@ void host_open_with(struct host *h, const char *store, const struct conf_overrid
 		{"mount.negative_ttl", "100ms"},
 	};
 	struct conf_load_args args = {.overrides = ov, .n_overrides = 4};
-	struct cache_conf cc = {.lock_fd = -1, .ram_fd = -1, .counters = &h->counters, .mountpoint = "/nowhere"};
+	struct cache_conf cc = {
+		.lock_fd = -1, .ram_fd = -1, .counters = &h->counters, .mountpoint = "/nowhere"};
 
 	for (; extra && extra->name; extra++)
 		ov[args.n_overrides++] = *extra;
@@ -127,8 +129,8 @@ struct cfile *host_create(struct host *h, const char *name, struct cfile_state *
 	struct cfile *f;
 	struct twait t;
 
-	assert_int_equal(CALL(&t, cache_create(h->cache, root, name, 0644, 7, 8, O_WRONLY | O_TRUNC, &t.w, slot, &o,
-					       &attr, &f)),
+	assert_int_equal(CALL(&t, cache_create(h->cache, root, name, 0644, 7, 8, O_WRONLY | O_TRUNC,
+					       &t.w, slot, &o, &attr, &f)),
 			 0);
 	obj_unref(h->cache, o);
 	obj_unref(h->cache, root);
@@ -170,7 +172,9 @@ static ssize_t read_all(struct host *h, struct cfile *f, char *buf, size_t len)
 
 		if (r)
 			return r;
-		n = data.buf ? (ssize_t)data.len : data.len ? pread(data.fd, buf + done, data.len, data.off) : 0;
+		n = data.buf   ? (ssize_t)data.len
+		    : data.len ? pread(data.fd, buf + done, data.len, data.off)
+			       : 0;
 		if (data.buf)
 			memcpy(buf + done, data.buf, data.len);
 		free(data.buf);
@@ -204,7 +208,8 @@ int host_flush(struct host *h)
 {
 	uint64_t held;
 
-	return cache_flush_all(h->cache, "", clock_mono(&clock_system) + 10 * NSEC_PER_SEC, NULL, NULL, NULL, &held);
+	return cache_flush_all(h->cache, "", clock_mono(&clock_system) + 10 * NSEC_PER_SEC, NULL,
+			       NULL, NULL, &held);
 }
 
 bool host_stored(struct host *h, const char *key)

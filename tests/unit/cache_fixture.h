@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A cache without a driver, on real directories with a real dir store, and the calls that a driver would make. */
+/*
+ * A cache without a driver, on real directories with a real dir store, and the calls that a driver
+ * would make.
+ */
 #ifndef TESTS_CACHE_FIXTURE_H
 #define TESTS_CACHE_FIXTURE_H
 
@@ -52,7 +55,8 @@ int twait_block(struct twait *t);
 	})
 
 /* extra: more configuration, NULL-name-terminated, or NULL. store NULL: none but the disk. */
-void host_open_with(struct host *h, const char *store, const struct conf_override *extra, bool restart);
+void host_open_with(struct host *h, const char *store, const struct conf_override *extra,
+		    bool restart);
 void host_open(struct host *h, const char *store);
 void host_close(struct host *h); /* expects that nothing is left in the journal */
 int host_setup(void **state);

@@ -23,7 +23,7 @@ static void a_flush_brings_it_to_the_store(void **state)
 
 static void another_empty_host_reads_it_with_its_metadata(void **state)
 {
-	struct host *h = *state, b = {{0}};
+	struct host *h = *state, b = {.cache = NULL};
 	struct cache_attr attr;
 	char buf[16] = "";
 	struct twait t;
@@ -78,8 +78,9 @@ static void a_renamed_directory_takes_its_children_along(void **state)
 	char buf[16] = "";
 	struct twait t;
 
-	assert_int_equal(
-		CALL(&t, cache_create(h->cache, dir, "x", 0644, 0, 0, O_WRONLY, &t.w, NULL, &o, &attr, &f)), 0);
+	assert_int_equal(CALL(&t, cache_create(h->cache, dir, "x", 0644, 0, 0, O_WRONLY, &t.w, NULL,
+					       &o, &attr, &f)),
+			 0);
 	assert_int_equal(CALL(&t, cache_write(h->cache, f, "abc", 3, 0, false, &t.w)), 0);
 	assert_int_equal(CALL(&t, cache_flush(h->cache, f, 0, &t.w)), 0);
 	cache_release(h->cache, f);
@@ -97,7 +98,7 @@ static void a_renamed_directory_takes_its_children_along(void **state)
 
 static void a_listing_shows_local_and_stored_names_once(void **state)
 {
-	struct host *h = *state, b = {{0}};
+	struct host *h = *state, b = {.cache = NULL};
 	struct obj *root;
 	struct cdir *d;
 	struct twait t;
@@ -146,7 +147,8 @@ static void an_expired_object_is_absent(void **state)
 
 	host_put(h, "a", "1", 1);
 	assert_int_equal(host_lookup(h, "a", &o), 0);
-	assert_int_equal(CALL(&t, cache_setxattr(h->cache, o, "user.cogfs.expires_at", "1", 1, 0, &t.w)), 0);
+	assert_int_equal(
+		CALL(&t, cache_setxattr(h->cache, o, "user.cogfs.expires_at", "1", 1, 0, &t.w)), 0);
 	obj_unref(h->cache, o);
 	assert_int_equal(host_lookup(h, "a", &o), -ENOENT);
 }

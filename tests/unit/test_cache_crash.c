@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is left when the process dies, and what a supervised restart goes on with. A child does the work and dies. */
-#include <stdio.h>
+/*
+ * What is left when the process dies, and what a supervised restart goes on with. A child does the
+ * work and dies.
+ */
 #include <signal.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
 #include "cache_fixture.h"
 
-/* Runs work in a child that is killed at its end, with the cache as it is then; the host is open again afterwards. */
+/*
+ * Runs work in a child that is killed at its end, with the cache as it is then; the host is open
+ * again afterwards.
+ */
 static void die_after(struct host *h, void (*work)(struct host *h))
 {
 	pid_t pid;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Eight threads do at random what programs do, on few names, in a disk tier that is too small for them. Afterwards
- * everything must be told the same by this host, by the store, by this host after a restart and by another host, and
+ * Eight threads do at random what programs do, on few names, in a disk tier that is too small for
+ * them. Afterwards
+ * everything must be told the same by this host, by the store, by this host after a restart and by
+ * another host, and
  * nothing may be left over: no wait, no fill, no room that nobody uses.
  */
 #include <dirent.h>
@@ -343,7 +345,9 @@ static void nothing_is_left_over(struct host *h)
 	assert_int_equal(used_files, 0);
 	count_used(h, "objects");
 	assert_int_equal(disk_of(&s)->objects, used_files);
-	/* The store shares inodes with us: its record may take a block more there after we looked. */
+	/*
+	 * The store shares inodes with us: its record may take a block more there after we looked.
+	 */
 	assert_in_range(disk_of(&s)->bytes + 4096 * used_files, used_bytes,
 			used_bytes + 8192 * used_files);
 }

@@ -126,11 +126,12 @@ static void slots_of_a_dead_worker_are_taken_when_none_is_free(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(what_was_not_begun_is_new_when_it_is_sent_again, begin,
-						end),
+		cmocka_unit_test_setup_teardown(what_was_not_begun_is_new_when_it_is_sent_again,
+						begin, end),
 		cmocka_unit_test_setup_teardown(
 			what_was_begun_is_executed_again_with_the_knowledge_of_it, begin, end),
-		cmocka_unit_test_setup_teardown(what_was_done_is_answered_from_the_table, begin, end),
+		cmocka_unit_test_setup_teardown(what_was_done_is_answered_from_the_table, begin,
+						end),
 		cmocka_unit_test_setup_teardown(what_was_answered_is_forgotten, begin, end),
 		cmocka_unit_test_setup_teardown(a_full_table_lets_requests_through, begin, end),
 		cmocka_unit_test_setup_teardown(slots_of_a_dead_worker_are_taken_when_none_is_free,

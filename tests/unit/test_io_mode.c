@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How opens are answered. The kernel's rules are data here, as they were measured: what is held, what is wanted,
+ * How opens are answered. The kernel's rules are data here, as they were measured: what is held,
+ * what is wanted,
  * and whether the kernel refuses.
  */
 #include <setjmp.h>
@@ -103,7 +104,8 @@ static void try_all(const struct io_held *held, int depth, unsigned int *seen)
 		if (mode == IO_ANOTHER_NODE)
 			continue;
 		/* A writer beside another body's passthrough takes that body's id. */
-		assert_true(io_kernel_allows(held, mode, want.same_body || want.accmode == O_WRONLY));
+		assert_true(
+			io_kernel_allows(held, mode, want.same_body || want.accmode == O_WRONLY));
 		add(&next, mode, want.accmode);
 		if (depth > 1)
 			try_all(&next, depth - 1, seen);

@@ -114,10 +114,11 @@ static void test_page_empty_etag(void **state)
 {
 	struct s3_page page;
 
-	assert_int_equal(page_of("<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>a</Key>"
-				 "<ETag></ETag><Size>1</Size></Contents></ListBucketResult>",
-				 &page),
-			 0);
+	assert_int_equal(
+		page_of("<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>a</Key>"
+			"<ETag></ETag><Size>1</Size></Contents></ListBucketResult>",
+			&page),
+		0);
 	assert_int_equal(page.n, 1);
 	assert_string_equal(page.v[0].etag, "");
 	s3_page_release(&page);
@@ -269,11 +270,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_page),	     cmocka_unit_test(test_page_encoding),
 		cmocka_unit_test(test_page_refused), cmocka_unit_test(test_page_empty_etag),
-		cmocka_unit_test(test_no_doctype),
-		cmocka_unit_test(test_limits),	     cmocka_unit_test(test_etag_answers),
-		cmocka_unit_test(test_error),	     cmocka_unit_test(test_deleted),
-		cmocka_unit_test(test_uploads),	     cmocka_unit_test(test_escape),
-		cmocka_unit_test(test_can_hold),
+		cmocka_unit_test(test_no_doctype),   cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_etag_answers), cmocka_unit_test(test_error),
+		cmocka_unit_test(test_deleted),	     cmocka_unit_test(test_uploads),
+		cmocka_unit_test(test_escape),	     cmocka_unit_test(test_can_hold),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Nodes and handles in memory that outlives a worker: ids are never used twice, names follow renames, and a
+ * Nodes and handles in memory that outlives a worker: ids are never used twice, names follow
+ * renames, and a
  * worker that is killed between any two instructions leaves tables that the next one can build on.
  *
  * The cache behind the nodes is a fake: six functions, and an obj that is a counter.
@@ -286,8 +287,10 @@ static void random_name(unsigned int *seed, char *buf, size_t size)
 
 	/* Lengths of all sizes, so that the heap's lists are used. */
 	snprintf(buf, size, "%u-%.*s", n, (int)(n % 7 * 30),
-		 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-		 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+		 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+		 "xxxxxx"
+		 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+		 "xxxxxx");
 }
 
 static uint64_t any_id(const struct shm *shm, unsigned int *seed)
@@ -416,7 +419,9 @@ static void a_hundred_thousand_nodes_are_back_at_once(void **state)
 	nodes_release(&f->nodes);
 	began = clock_mono(&clock_system);
 	assert_int_equal(nodes_init(&f->nodes, &f->shm, NULL), 0);
-	/* A tenth of the time that a million may take, times what sanitizers and neighbours cost. */
+	/*
+	 * A tenth of the time that a million may take, times what sanitizers and neighbours cost.
+	 */
 	assert_true(clock_mono(&clock_system) - began < 500 * NSEC_PER_MSEC);
 	assert_int_equal(f->nodes.n_live, 100000);
 }

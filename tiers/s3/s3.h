@@ -187,7 +187,8 @@ struct s3_listed {
 	size_t key_len;
 	bool prefix;
 	bool sized; /* while it is read */
-	bool tagged; /* an ETag was there, perhaps an empty one (versitygw: a file that it did not store) */
+	/* an ETag was there, perhaps an empty one (versitygw: a file that it did not store) */
+	bool tagged;
 	uint64_t size;
 	int64_t modified_ns;
 	char etag[ETAG_MAX];
