@@ -26,7 +26,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 
 from lib.mounts import COGFS, Mount, Watchdog  # noqa: E402
 from lib.servers import DirStore, S3Store, Versitygw, versitygw_binary  # noqa: E402
-from lib.wait import SLOW, eventually, stuck_processes  # noqa: E402
+from lib.wait import SLOW, adopt_orphans, eventually, stuck_processes  # noqa: E402
 
 PLAIN = os.environ.get("COGFS_TEST_PLAIN")
 STORE = os.environ.get("COGFS_TEST_STORE", "s3")
@@ -59,6 +59,7 @@ def pytest_sessionstart(session):
         pytest.exit(f"COGFS_BIN={COGFS!r} is no program", 2)
     if STORE == "s3" and not versitygw_binary():
         pytest.exit("no versitygw: run tools/deps.sh --test, or set VERSITYGW", 2)
+    adopt_orphans()
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -108,7 +109,7 @@ def store(new_store):
 def nobody_is_stuck():
     """At the very end, no process waits in the kernel for a server."""
     yield
-    eventually(lambda: not stuck_processes(), 10, f"processes in D state: {stuck_processes()}")
+    eventually(lambda: not stuck_processes(), 10, "the end of all processes in D state")
 
 
 class Factory:

@@ -34,7 +34,7 @@ def mount(new_mount, store):
         assert (mount / f"warm/{i}").read_bytes() == b"w%d" % i * 1000
     os.listdir(mount / "cold")
     yield mount
-    eventually(lambda: not stuck_processes(), what=f"no process in D state: {stuck_processes()}")
+    eventually(lambda: not stuck_processes(), what="the end of all processes in D state")
 
 
 def warm_is_whole(mount):

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 from lib.servers import ACCESS, SECRET
-from lib.wait import SLOW, eventually
+from lib.wait import SLOW, descendants, eventually, processes
 
 COGFS = os.environ.get("COGFS_BIN", "")
 PASSTHROUGH = os.environ.get("COGFS_TEST_PASSTHROUGH", "on")
@@ -190,28 +190,23 @@ class Mount:
         """
         All processes of this mount that live (zombies do not), oldest first: the one that was started, the one
         that holds the cache directory's lock, those seen before, and their children.
-
-        From /proc/PID/status alone: who reads stat, cmdline or environ of a process that waits in execve for a
-        server that hangs, hangs as well.
         """
-        table = _processes()
+        table = processes()
         roots = {self.process.pid} if self.process else set()
         try:
             roots.add(int((self.cache_dir / "lock").read_text().split("\n", 1)[0]))
         except (OSError, ValueError):
             pass
         roots |= self.known
-        found = {pid for pid in roots if pid in table and table[pid].name.startswith("cogfs")}
-        more = True
-        while more:
-            more = {pid for pid, entry in table.items() if entry.parent in found} - found
-            found |= more
+        ours = {pid for pid in roots if pid in table and table[pid].name.startswith("cogfs")}
+        # Below us only: a number in an old lock file may be anybody's by now.
+        found = descendants(table, ours) & descendants(table, {os.getpid()})
         self.known |= found
         return sorted(pid for pid in found if table[pid].state not in "ZX")
 
     def worker(self):
         """The process that serves: the one whose parent is another of the mount's processes."""
-        pids, table = self.pids(), _processes()
+        pids, table = self.pids(), processes()
         parents = {pid: table[pid].parent for pid in pids if pid in table}
         for pid, parent in parents.items():
             if parent in parents and pid not in parents.values():
@@ -299,24 +294,6 @@ def _find(tree, name):
             if found is not None:
                 return found
     return None
-
-
-class _Process:
-    def __init__(self, text):
-        fields = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
-        self.name, self.state, self.parent = fields["Name"], fields["State"][0], int(fields["PPid"])
-
-
-def _processes():
-    """{pid: _Process} of all there are."""
-    table = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                table[int(entry)] = _Process(Path(f"/proc/{entry}/status").read_text(errors="replace"))
-            except OSError:
-                pass
-    return table
 
 
 def _kill(pid, number):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Waiting for conditions, and calls that must answer in time."""
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -88,21 +89,56 @@ def read_file(path):
         return file.read()
 
 
-def stuck_processes():
-    """Processes that wait for a FUSE server and cannot be killed: [(pid, name, where)]."""
-    stuck = []
+def adopt_orphans():
+    """What our children leave behind becomes our child, so that it can be found."""
+    PR_SET_CHILD_SUBREAPER = 36
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+class Process:
+    def __init__(self, text):
+        fields = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+        self.name, self.state, self.parent = fields["Name"], fields["State"][0], int(fields["PPid"])
+
+
+def processes():
+    """
+    {pid: Process} of all there are, from /proc/PID/status alone: who reads stat, cmdline or environ of a process
+    that waits in execve for a server that hangs, hangs as well.
+    """
+    table = {}
     for entry in os.listdir("/proc"):
-        if not entry.isdigit():
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/status", errors="replace") as file:
+                    table[int(entry)] = Process(file.read())
+            except OSError:
+                pass
+    return table
+
+
+def descendants(table, roots):
+    """The processes of roots that live, with their children and theirs."""
+    found = {pid for pid in roots if pid in table}
+    more = True
+    while more:
+        more = {pid for pid, entry in table.items() if entry.parent in found} - found
+        found |= more
+    return found
+
+
+def stuck_processes():
+    """Processes of ours that wait for a FUSE server and cannot be killed: [(pid, name, where)]."""
+    stuck = []
+    table = processes()
+    for pid in descendants(table, {os.getpid()}):
+        if table[pid].state != "D":
             continue
         try:
-            with open(f"/proc/{entry}/status", errors="replace") as file:
-                fields = dict(line.split(":\t", 1) for line in file if ":\t" in line)
-            if not fields["State"].startswith("D"):
-                continue
-            with open(f"/proc/{entry}/wchan") as file:
+            with open(f"/proc/{pid}/wchan") as file:
                 where = file.read()
         except OSError:
             continue
         if "fuse" in where or "request_wait" in where:
-            stuck.append((int(entry), fields["Name"].strip(), where))
+            stuck.append((pid, table[pid].name, where))
     return stuck
