@@ -46,16 +46,15 @@ static bool status_field(const char *status, const char *name, int base, uint64_
 }
 
 /*
- * /proc/PID/stat waits for an execve() of that process, and an execve() that closes a descriptor
- * waits for our answer to
- * its FLUSH: only a process without memory of its own, on its way out, may be asked for it. Its
- * status is free to read.
+ * /proc/PID/stat waits for an execve() of that process, and an execve() that closes a descriptor waits for our answer
+ * to its FLUSH: only a process without memory of its own, on its way out, may be asked for it. Its statm is free
+ * to read, and short, unlike its status.
  */
 static bool is_leaving(pid_t tid)
 {
-	char buf[4096];
+	char buf[128];
 
-	return read_proc(tid, "status", buf, sizeof(buf)) && !strstr(buf, "\nVmSize:");
+	return read_proc(tid, "statm", buf, sizeof(buf)) && !strncmp(buf, "0 ", 2);
 }
 
 bool proc_dies_of_signal(pid_t tid)
