@@ -138,6 +138,17 @@ static nlink_t fd_links(int fd)
 	return fstat(fd, &st) ? 2 : st.st_nlink;
 }
 
+/* o's key, or NULL: it has lost its name, or a directory above it has. */
+static char *key_if_named(struct cache *c, struct obj *o)
+{
+	SCOPE_LOCK(&c->lock);
+	const struct obj *top = o;
+
+	while (top->parent)
+		top = top->parent;
+	return top == c->root ? obj_key_locked(o) : NULL;
+}
+
 /*
  * An existing object's bytes become writable: a descriptor, or -EINPROGRESS: the body itself is to
  * be moved.
@@ -151,14 +162,16 @@ static int begin_body(struct cache *c, struct obj *o, struct begun *b)
 
 	{
 		SCOPE_LOCK(&c->ns); /* a name means the same here and in the journal */
-		CLEANUP_FREE char *key = obj_key(c, o);
+		CLEANUP_FREE char *key = key_if_named(c, o);
 
-		staged = key ? journal_body(c, key, &seq) : 0;
+		if (!key)
+			return -ESTALE;
+		staged = journal_body(c, key, &seq);
 		SCOPE_LOCK(&c->lock);
 		size = o->size;
 	}
 	b->how = BEGUN_SAME_INODE;
-	if (staged && !tier_can(c->store, TIER_CAP_SHARE)) {
+	if (staged && has_store(c) && !tier_can(c->store, TIER_CAP_SHARE)) {
 		fd = begin_rebody(c, seq, staged, size, &b->id);
 		if (fd != -ENOENT)
 			return fd;
@@ -298,17 +311,6 @@ static void begin_undo(struct cache *c, const struct begun *b, int fd)
 		copy_drop(c, b->id, b->room);
 	else if (fd < 0 && b->seq)
 		(void)journal_drop(c->journal, b->seq, false);
-}
-
-/* o's key, or NULL: it has lost its name, or a directory above it has. */
-static char *key_if_named(struct cache *c, struct obj *o)
-{
-	SCOPE_LOCK(&c->lock);
-	const struct obj *top = o;
-
-	while (top->parent)
-		top = top->parent;
-	return top == c->root ? obj_key_locked(o) : NULL;
 }
 
 /* ns held */
