@@ -59,8 +59,12 @@ void host_open_with(struct host *h, const char *store, const struct conf_overrid
 
 	for (; extra && extra->name; extra++)
 		ov[args.n_overrides++] = *extra;
-	snprintf(source, sizeof(source), "dir:%s", store);
-	args.source = source;
+	if (store) {
+		snprintf(source, sizeof(source), "dir:%s", store);
+		args.source = source;
+	} else {
+		ov[args.n_overrides++] = (struct conf_override){"store.enabled", "off"};
+	}
 	if (config_load(&args, &h->config, &err))
 		fail_msg("%s", err.text);
 	cc.config = h->config;
