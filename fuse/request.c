@@ -130,7 +130,6 @@ static void freq_interrupted(fuse_req_t req, void *data)
 
 	if (!proc_signal_ends_call(fuse_req_ctx(req)->pid))
 		return;
-	atomic_store(&f->interrupted, true);
 	atomic_store(&f->canceller, request_context());
 	/* Where it was waiting, f is answered and freed now. */
 	if (!cache_cancel(c, &f->wait))
@@ -166,10 +165,7 @@ struct freq *freq_new(fuse_req_t req, const struct freq_op *op, uint64_t ino, co
 void freq_start(struct freq *f)
 {
 	fuse_req_interrupt_func(f->req, freq_interrupted, f);
-	if (atomic_load(&f->interrupted))
-		freq_finish(f, -EINTR);
-	else
-		freq_go(f);
+	freq_go(f);
 }
 
 void freq_start_once(struct freq *f)

@@ -90,7 +90,6 @@ struct freq {
 	fuse_req_t req;
 	uint64_t unique;
 	bool resent;
-	atomic_bool interrupted;
 	_Atomic(void *) canceller; /* the interrupt callback that runs right now */
 
 	/* exactly once */

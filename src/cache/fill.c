@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fill: brings an object's bytes from the store into a partial body, by ranges and in parallel, and
- * makes it a body
- * when all of it is here and its checksum is right.
+ * Fill: brings an object's bytes from the store into a partial body, by ranges and in parallel.
  *
  *	a block	EMPTY --fill_want--> BUSY --bytes written--> PRESENT
- *		  ^                    |
  *		  '---told--- FAILED <-'
  *
- * A block is PRESENT only after its bytes are in the file: a hole is never trusted. All bytes of
- * one fill are asked for
- * with the same version, so that two versions never mix. Readers that wait are woken whenever a
- * block arrives and look again.
+ * A block is PRESENT only after its bytes are in the file: a hole is never trusted. All bytes of one
+ * fill are of one version. Readers that wait are woken whenever a block arrives and look again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,8 +18,8 @@
 
 #define FETCH_BLOCKS 32 /* 4 MiB a request */
 #define FETCH_FLIGHTS 8 /* requests of one fill at the same time */
-#define FAILURE_NS                                                                                 \
-	NSEC_PER_SEC /* a failure that nobody waited for is no answer for longer than that */
+/* A failure that nobody waited for is no answer for longer than that. */
+#define FAILURE_NS NSEC_PER_SEC
 
 /* One request: blocks [first, first + n). */
 struct fetch {
