@@ -16,7 +16,8 @@
  *			and it will have got further; err < 0: that is the answer.
  *   The deadline is set when w is first used (cache_wait_init clears it) and covers all rounds:
  *   -ETIMEDOUT.
- *   cache_cancel(w) ends a wait with -EINTR.
+ *   cache_cancel(w) ends a wait with -EINTR, the present one or the next one: what needs no wait is
+ *   still done.
  *   Functions without a cache_wait are done when they return; they may do local file system calls.
  *
  * References
@@ -74,11 +75,12 @@ struct cache_wait {
 	int state;
 	bool cold;	    /* an open that had to bring bytes from a store */
 	bool synced;	    /* an fsync that is done */
+	bool cancelled;	    /* it may not wait any more */
 	unsigned int stale; /* how often the version that an open waited for was replaced */
 };
 
 void cache_wait_init(struct cache_wait *w, void (*done)(struct cache_wait *w, int err));
-/* Ends the wait with -EINTR if it is still waiting: true, and done was called. */
+/* Ends the wait with -EINTR if it is waiting: true, and done was called. False: its next wait ends at once. */
 bool cache_cancel(struct cache *c, struct cache_wait *w);
 
 /*

@@ -17,7 +17,7 @@ void cache_wait_init(struct cache_wait *w, void (*done)(struct cache_wait *w, in
 	w->done = done;
 	w->deadline = 0;
 	w->state = WAIT_IDLE;
-	w->cold = w->synced = false;
+	w->cold = w->synced = w->cancelled = false;
 	w->stale = 0;
 	list_init(&w->on_flight);
 	list_init(&w->on_clock);
@@ -46,6 +46,8 @@ int wait_on(struct cache *c, struct list *waits, struct cache_wait *w, int64_t d
 	if (!w)
 		return -EAGAIN; /* a caller that cannot wait */
 	assert(w->state != WAIT_WAITING);
+	if (w->cancelled)
+		return -EINTR;
 	if (!w->deadline)
 		w->deadline = deadline_in(c, deadline_ms);
 	if (clock_mono(c->clock) >= w->deadline) {
@@ -92,6 +94,7 @@ bool cache_cancel(struct cache *c, struct cache_wait *w)
 {
 	{
 		SCOPE_LOCK(&c->lock);
+		w->cancelled = true;
 		if (w->state != WAIT_WAITING)
 			return false;
 		wait_take(c, w);
