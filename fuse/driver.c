@@ -29,7 +29,8 @@ static void changed(void *arg, enum cache_event ev, struct obj *obj, struct obj 
 		notify_content(d->notify, obj_node(obj));
 		break;
 	case CACHE_EV_NAME:
-		notify_name(d->notify, obj_node(dir), name);
+		if (dir)
+			notify_name(d->notify, obj_node(dir), name);
 		break;
 	}
 }

@@ -406,6 +406,7 @@ static enum ending ending_of(struct cache *c, struct obj *o)
 void session_publish(struct cache *c, struct obj *o)
 {
 	struct xxh3 h = {{0}};
+	enum ending ending;
 	struct stat st;
 	bool changed;
 
@@ -417,7 +418,8 @@ void session_publish(struct cache *c, struct obj *o)
 		h = session_hash(o->wr, st.st_size); /* may read all of it: before any lock */
 	{
 		SCOPE_LOCK(&c->ns);
-		switch (ending_of(c, o)) {
+		ending = ending_of(c, o);
+		switch (ending) {
 		case END_DISCARD:
 			discard(c, o);
 			break;
@@ -430,6 +432,11 @@ void session_publish(struct cache *c, struct obj *o)
 		}
 	}
 	finish(c, o);
+	if (ending != END_DISCARD || obj_is_orphan(c, o))
+		return;
+	/* The kernel knows what was given up. */
+	obj_emit(c, CACHE_EV_CONTENT, o);
+	obj_emit(c, CACHE_EV_NAME, o);
 }
 
 /* --- what the drainer tells --- */
