@@ -21,6 +21,7 @@ struct begun {
 	uint64_t id;   /* staging/<id> */
 	uint64_t seq;  /* journal entry that names it already, 0 = none */
 	uint64_t room; /* admitted for a copy */
+	uint64_t left; /* staging/<left> is the journal's alone once the copy is made, 0 = none */
 	bool counted;  /* and for one object more */
 };
 
@@ -186,6 +187,7 @@ static int begin_body(struct cache *c, struct obj *o, struct begun *b)
 	if (l && l == c->disk && fd_links(body) == 1)
 		return -EINPROGRESS;
 	b->how = BEGUN_COPIED;
+	b->left = staged;
 	return begin_copy(c, body, size, &b->id, &b->room);
 }
 
@@ -213,19 +215,23 @@ static void readers_follow(struct cache *c, struct obj *o, uint64_t id)
  * body_remove()'s work
  */
 static unsigned int old_body_out(struct cache *c, struct obj *o, struct wsession *wr,
-				 enum begun_how how)
+				 const struct begun *b)
 {
 	uint64_t cost = o->flags & OBJ_RES_DISK ? o->disk.cost : 0;
 
-	if (how == BEGUN_COPIED || !(o->flags & OBJ_RES_DISK)) {
-		session_settle(
-			c, wr); /* from what was admitted, if anything, to what the file takes */
+	if (b->how == BEGUN_COPIED || !(o->flags & OBJ_RES_DISK)) {
+		/* from what was admitted, if anything, to what the file takes */
+		session_settle(c, wr);
+		if (b->left && cost) {
+			local_adjust(c->disk, (int64_t)cost);
+			room_until_gone(c, b->left, cost);
+		}
 		return body_retire(c, o);
 	}
 	local_adjust_if(c->disk,
 			(int64_t)cost); /* stays charged: as the old body, or as the written file */
 	body_gone(c, o, c->disk);
-	if (how == BEGUN_FRESH) {
+	if (b->how == BEGUN_FRESH) {
 		wr->replaced = true;
 		wr->old_cost = cost;
 	} else {
@@ -256,7 +262,7 @@ static int begin_commit(struct cache *c, struct obj *o, const char *key, const s
 		wr->reserved = b->room;
 		wr->holes = b->how != BEGUN_FRESH && local_cost(fd) < o->size;
 		unlink_name = b->how == BEGUN_SAME_INODE && o->flags & OBJ_RES_DISK;
-		todo = old_body_out(c, o, wr, b->how);
+		todo = old_body_out(c, o, wr, b);
 		wr->counted = c->disk;
 		if (c->disk && !b->counted)
 			atomic_fetch_add(&c->disk->objects, 1); /* the old body's place */

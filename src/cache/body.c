@@ -387,6 +387,30 @@ static void body_weigh(struct cache *c, struct obj *o, struct local *l, int fd)
 	b->cost = cost;
 }
 
+/* The root has no object in a store: what is set on it is this host's. */
+static int root_open(struct cache *c)
+{
+	return openat(body_tier(c)->objects_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static int root_store_record(struct cache *c, const struct record *rec)
+{
+	CLEANUP_CLOSE int fd = root_open(c);
+
+	return fd < 0 ? -errno : record_to_fd(rec, fd);
+}
+
+void root_take_record(struct cache *c)
+{
+	CLEANUP_CLOSE int fd = root_open(c);
+	struct record rec;
+
+	record_init(&rec);
+	if (fd >= 0 && !record_from_fd(&rec, fd))
+		(void)obj_set_record(c->root, &rec);
+	record_release(&rec);
+}
+
 int body_store_record(struct cache *c, struct obj *o)
 {
 	CLEANUP_CLOSE int fd = -1;
@@ -404,7 +428,9 @@ int body_store_record(struct cache *c, struct obj *o)
 		}
 		r = obj_to_record(o, &rec);
 	}
-	if (key && !r && S_ISDIR(rec.mode))
+	if (key && !*key)
+		r = r ? r : root_store_record(c, &rec);
+	else if (key && !r && S_ISDIR(rec.mode))
 		r = local_dir_make(l, key, &rec);
 	if (!key && !r) {
 		fd = body_open(c, o, &l);

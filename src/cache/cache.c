@@ -232,6 +232,7 @@ static int make_root(struct cache *c)
 	c->root->flags |= OBJ_PROBED;
 	obj_set_exist(c->root, EX_PRESENT);
 	c->root->mtime_ns = c->root->created_ns = clock_wall(c->clock);
+	root_take_record(c);
 	return 0;
 }
 

@@ -397,6 +397,8 @@ int body_probe(struct cache *c, struct obj *o);
 bool body_verify(struct cache *c, struct obj *o, int fd);
 int body_store_record(struct cache *c,
 		      struct obj *o); /* the present record to the body's xattrs; ns held or not */
+/* The record that was kept of the root, at the start. */
+void root_take_record(struct cache *c);
 int scan_start(struct cache *c);
 void body_release_open_id(struct cache *c,
 			  struct cfile *f); /* the last user of open/<id> goes. No lock held */
