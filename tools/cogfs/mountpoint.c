@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -71,16 +72,19 @@ int mountpoint_unmount(const char *dir, bool lazy, struct err *err)
 
 /* --- before the mount --- */
 
-/* A cogfs whose processes are gone answers ENOTCONN. Others' mounts are not ours to take away. */
+/*
+ * A cogfs whose processes are gone answers ENOTCONN: to statfs(2) always, to stat(2) not as long as the kernel has
+ * the attributes. Others' mounts are not ours to take away.
+ */
 static int clear_dead_mount(const struct mount_table *table, const char *dir, struct err *err)
 {
 	const struct mount_entry *m = mount_at(table, dir);
-	struct stat st;
+	struct statvfs vfs;
 	int r;
 
 	if (!m || !mount_is_cogfs(m))
 		return 0;
-	if (stat(dir, &st) == 0 || (errno != ENOTCONN && errno != ECONNABORTED))
+	if (statvfs(dir, &vfs) == 0 || (errno != ENOTCONN && errno != ECONNABORTED))
 		return err_set(err, -EBUSY, "it is mounted already (cogfs umount %s)", dir);
 	r = mountpoint_unmount(dir, true, err);
 	return r < 0 ? err_wrap(err, r, "a dead mount is on it and cannot be taken away") : 0;
