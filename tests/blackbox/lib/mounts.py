@@ -108,24 +108,19 @@ class Mount:
     def start(self, *options, within=30):
         """Mounts in the foreground, with the log in a file; returns when it answers."""
         command = [COGFS, "mount", "-f", "--config", str(self.file), *options, str(self.dir)]
-        before = self._device()
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env, cwd="/"
             )
-        eventually(lambda: self._up(before), within, f"mount of {self.dir}")
+        eventually(lambda: self._up(), within, f"mount of {self.dir}")
         self.pids()
         return self
 
-    def _device(self):
-        found = mounted_at(self.dir)
-        return found[0] if found else None
-
-    def _up(self, before):
+    def _up(self):
+        """Something is mounted there that answers: what a crash left does not."""
         if self.process.poll() is not None:
             raise RuntimeError(f"cogfs mount ended with {self.process.returncode}:\n{self.log_tail()}")
-        now = mounted_at(self.dir)
-        return now and now[0] != before and os.statvfs(self.dir)
+        return mounted_at(self.dir) and os.statvfs(self.dir)
 
     def start_background(self, *options, within=40):
         """Mounts as a user does: the parent's exit says that it is ready."""
