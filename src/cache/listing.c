@@ -147,6 +147,12 @@ static void page_done(struct cache *c, struct obj *dir, bool more)
 	wake_all(&out, 0); /* single names need not wait for the rest */
 }
 
+static bool is_stopping(struct cache *c)
+{
+	SCOPE_LOCK(&c->lock);
+	return c->stopping;
+}
+
 static int list_prefix(struct cache *c, struct obj *dir, const char *prefix, struct err *err)
 {
 	struct batch b = {.c = c, .prefix_len = strlen(prefix), .at_root = !*prefix};
@@ -170,7 +176,7 @@ static int list_prefix(struct cache *c, struct obj *dir, const char *prefix, str
 		batch_clear(&b);
 		if (!r)
 			page_done(c, dir, token);
-	} while (!r && token && !c->stopping);
+	} while (!r && token && !is_stopping(c));
 	free(b.v);
 	return r ? r : token ? -ECANCELED : 0;
 }
@@ -213,6 +219,15 @@ static char *dir_prefix(const char *key)
 	return *key ? key_join(key, "") : strdup("");
 }
 
+/* No rename of dir came in between, here or in the store: what was listed is all of it. */
+static bool is_still_at(struct cache *c, struct obj *dir, const char *key, const char *at)
+{
+	CLEANUP_FREE char *key_now = obj_key(c, dir);
+	CLEANUP_FREE char *at_now = key_now ? store_key(c, key_now) : NULL;
+
+	return at_now && !strcmp(key_now, key) && (!strcmp(at_now, at) || !strcmp(at_now, key));
+}
+
 static int list_dir(struct cache *c, struct obj *dir, struct err *err)
 {
 	CLEANUP_FREE char *key = obj_key(c, dir);
@@ -227,7 +242,15 @@ static int list_dir(struct cache *c, struct obj *dir, struct err *err)
 	if (!r && strcmp(prefix, own) != 0)
 		r = list_prefix(c, dir, own,
 				err); /* a rename is under way: some are here already */
-	return r;
+	return r || is_still_at(c, dir, key, at) ? r : -EAGAIN;
+}
+
+static void note_list_error(struct cache *c, struct obj *dir, int r, const struct err *err)
+{
+	CLEANUP_FREE char *key = obj_key(c, dir);
+
+	if (key)
+		cache_note_error(c, key, r, err_text(err, r));
 }
 
 static void list_job(struct cache *c, void *arg)
@@ -237,23 +260,24 @@ static void list_job(struct cache *c, void *arg)
 	int64_t began = clock_mono(c->clock);
 	struct list out;
 	int r = list_dir(c, dir, &err);
+	bool again = r == -EAGAIN;
 
 	list_init(&out);
 	if (!r)
 		sweep_unseen(c, dir, began);
-	else if (r != -ECANCELED)
-		cache_note_error(c, dir->name, r, err_text(&err, r));
+	else if (r != -ECANCELED && !again)
+		note_list_error(c, dir, r, &err);
 	{
 		SCOPE_LOCK(&c->lock);
 		struct dirinfo *d = dir->dir;
 
 		d->flight.running = false;
-		d->error = r;
+		d->error = again ? 0 : r;
 		d->misses = 0;
 		if (!r) {
 			d->listed_ns = began;
 			d->big = false;
-		} else {
+		} else if (!again) {
 			dir->tried_ns = clock_mono(c->clock);
 		}
 		wake_collect(c, &d->flight.waits, &out);
