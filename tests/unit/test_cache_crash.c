@@ -244,6 +244,92 @@ static void a_writer_goes_on_after_a_restart(void **state)
 	munmap(slot, 4096);
 }
 
+static const struct conf_override slow[] = {{"write.upload_delay", "1h"}, {NULL, NULL}};
+
+static void go_slow(struct host *h)
+{
+	host_close(h);
+	host_open_with(h, h->store, slow, false);
+}
+
+static void rewritten_by_a_shell(struct host *h)
+{
+	struct cfile *f;
+	struct twait t;
+
+	go_slow(h);
+	host_put(h, "a", "hello", 5);
+	f = host_create(h, "a", NULL); /* "cmd > a": flushed at size 0 before cmd writes */
+	assert_int_equal(CALL(&t, cache_flush(h->cache, f, 0, &t.w)), 0);
+}
+
+/* The change that waits to be drained is the object again, with its bytes. */
+static void a_rewrite_that_died_leaves_what_was_closed(void **state)
+{
+	struct host *h = *state;
+	char buf[8];
+
+	die_after(h, rewritten_by_a_shell);
+	assert_int_equal(host_get(h, "a", buf, sizeof(buf)), 5);
+	assert_int_equal(host_flush(h), 0);
+	assert_int_equal(host_get(h, "a", buf, sizeof(buf)), 5);
+}
+
+static void renamed_and_used_again(struct host *h)
+{
+	struct obj *root;
+	struct twait t;
+
+	host_put(h, "a", "one", 3);
+	assert_int_equal(host_flush(h), 0);
+	go_slow(h);
+	root = cache_root(h->cache);
+	assert_int_equal(CALL(&t, cache_rename(h->cache, root, "a", root, "b", 0, &t.w)), 0);
+	host_put(h, "a", "three", 5);
+}
+
+/* What is at the old name of a rename that waits is not moved once more. */
+static void a_name_that_was_used_again_keeps_its_bytes(void **state)
+{
+	struct host *h = *state;
+	char buf[8] = "";
+
+	die_after(h, renamed_and_used_again);
+	assert_int_equal(host_get(h, "b", buf, sizeof(buf)), 3);
+	assert_memory_equal(buf, "one", 3);
+	assert_int_equal(host_get(h, "a", buf, sizeof(buf)), 5);
+	assert_int_equal(host_flush(h), 0);
+	assert_int_equal(host_get(h, "b", buf, sizeof(buf)), 3);
+	assert_int_equal(host_get(h, "a", buf, sizeof(buf)), 5);
+}
+
+static void renamed_over_and_unlinked(struct host *h)
+{
+	struct obj *root;
+	struct twait t;
+
+	host_put(h, "a", "one", 3);
+	host_put(h, "b", "three", 5);
+	assert_int_equal(host_flush(h), 0);
+	go_slow(h);
+	root = cache_root(h->cache);
+	assert_int_equal(CALL(&t, cache_unlink(h->cache, root, "b", &t.w)), 0);
+	assert_int_equal(CALL(&t, cache_rename(h->cache, root, "a", root, "b", 0, &t.w)), 0);
+}
+
+/* A deletion that waits does not take away what a rename put in its place. */
+static void what_was_renamed_onto_a_deleted_name_is_there(void **state)
+{
+	struct host *h = *state;
+	char buf[8] = "";
+
+	die_after(h, renamed_over_and_unlinked);
+	assert_int_equal(host_get(h, "b", buf, sizeof(buf)), 3);
+	assert_int_equal(host_flush(h), 0);
+	assert_int_equal(host_get(h, "b", buf, sizeof(buf)), 3);
+	assert_false(host_stored(h, "a"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -255,6 +341,9 @@ int main(void)
 		HOST_TEST(an_acknowledged_version_stays_whole),
 		HOST_TEST(an_unlinked_name_stays_gone),
 		HOST_TEST(a_renamed_file_is_at_its_new_name),
+		HOST_TEST(a_rewrite_that_died_leaves_what_was_closed),
+		HOST_TEST(a_name_that_was_used_again_keeps_its_bytes),
+		HOST_TEST(what_was_renamed_onto_a_deleted_name_is_there),
 		HOST_TEST(a_writer_goes_on_after_a_restart),
 	};
 
