@@ -2,6 +2,7 @@
 /* The cache without a store, without a disk for bodies, and read-only. */
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 #include "cache_fixture.h"
@@ -358,6 +359,42 @@ static void an_open_meets_the_version_that_another_host_has_just_written(void **
 	host_close(&b);
 }
 
+/* The round that watches mappings runs once a second. */
+static void what_a_mapping_changes_after_the_close_is_stored(void **state)
+{
+	struct host *h = *state;
+	struct cfile_state slot = {0};
+	struct cfile *f, *second;
+	char path[160], *map;
+	struct twait t;
+	struct obj *o;
+	int fd;
+
+	host_put(h, "a", "0123456789", 10);
+	assert_int_equal(host_lookup(h, "a", &o), 0);
+	assert_int_equal(CALL(&t, cache_open(h->cache, o, O_RDWR, &t.w, &slot, &f)), 0);
+	assert_int_equal(CALL(&t, cache_open(h->cache, o, O_RDWR, &t.w, NULL, &second)), 0);
+	obj_unref(h->cache, o);
+	snprintf(path, sizeof(path), "%s/staging/%016llx", h->cache_dir,
+		 (unsigned long long)slot.id);
+	fd = open(path, O_RDWR);
+	assert_true(fd >= 0);
+	map = mmap(NULL, 10, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_true(map != MAP_FAILED);
+	close(fd);
+	cache_release_mapped(h->cache, f);
+	cache_release_mapped(h->cache, second);
+	sleep(2);
+	map[0] = 'x';
+	munmap(map, 10);
+	for (int i = 0; i < 50 && access(path, F_OK) == 0; i++) {
+		usleep(100000);
+		(void)host_flush(h);
+	}
+	reads_as(h, "a", "x123456789");
+	assert_int_equal(access(path, F_OK), -1);
+}
+
 static void a_directory_does_not_go_into_itself(void **state)
 {
 	struct host *h = *state;
@@ -425,6 +462,7 @@ int main(void)
 		HOST_TEST(metadata_set_while_a_file_is_open_to_write_is_stored),
 		HOST_TEST(a_directory_that_was_made_is_found_when_its_age_is_over),
 		HOST_TEST(an_open_meets_the_version_that_another_host_has_just_written),
+		HOST_TEST(what_a_mapping_changes_after_the_close_is_stored),
 		HOST_TEST(a_directory_does_not_go_into_itself),
 		HOST_TEST(a_key_of_1024_bytes_is_the_longest),
 		HOST_TEST(statfs_shows_the_limit_of_the_disk),
