@@ -80,7 +80,10 @@ struct cache_wait {
 };
 
 void cache_wait_init(struct cache_wait *w, void (*done)(struct cache_wait *w, int err));
-/* Ends the wait with -EINTR if it is waiting: true, and done was called. False: its next wait ends at once. */
+/*
+ * Ends the wait with -EINTR if it is waiting: true, and done was called. False: its next wait ends
+ * at once.
+ */
 bool cache_cancel(struct cache *c, struct cache_wait *w);
 
 /*

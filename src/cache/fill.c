@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Fill: brings an object's bytes from the store into a partial body, by ranges and in parallel.
- *
  *	a block	EMPTY --fill_want--> BUSY --bytes written--> PRESENT
  *		  '---told--- FAILED <-'
  *
- * A block is PRESENT only after its bytes are in the file: a hole is never trusted. All bytes of one
- * fill are of one version. Readers that wait are woken whenever a block arrives and look again.
+ * A block is PRESENT only after its bytes are in the file: a hole is never trusted. All bytes of
+ * one fill are of one version. Readers that wait are woken by each block and look again.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -224,7 +224,7 @@ static void test_link_replaces(void **state)
 
 struct churn {
 	int root, result;
-	char source[8], name[16], other[16];
+	char source[8], name[32], other[32];
 };
 
 /* Makes names in the same directory and takes them away again, with the directories above. */
