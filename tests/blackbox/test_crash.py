@@ -135,6 +135,7 @@ def restart(mount):
     mount.start(within=40)
 
 
+@pytest.mark.timeout((60 + 10 * ROUNDS) * SLOW)
 def test_everything_killed(new_mount, store):
     """
     kill -9 of both processes at random moments, while files are written, replaced, renamed, deleted, uploaded

@@ -29,6 +29,7 @@ def mount(new_mount, store):
     store.put_many({f"warm/{i}": b"w%d" % i * 1000 for i in range(5)})
     store.put_many({f"cold/{i}": b"c%d" % i * 1000 for i in range(30)})
     store.put("big", os.urandom(1 << 20) * (BIG >> 20))
+    store.put("unseen/there", b"x")
     mount = new_mount("a", store, config={"deadlines": DEADLINES})
     for i in range(5):
         assert (mount / f"warm/{i}").read_bytes() == b"w%d" % i * 1000
@@ -83,7 +84,7 @@ def test_server_stopped(mount, store):
     mount.proxy.stop()
     warm_is_whole(mount)
     cold_fails(mount)
-    outcome = bounded(os.stat, mount / "never/seen", within=LIMIT)
+    outcome = bounded(os.stat, mount / "unseen/name", within=LIMIT)
     assert outcome.errno in IO, outcome
     (mount / "written").write_bytes(b"meanwhile")
     assert (mount / "written").read_bytes() == b"meanwhile"
@@ -146,7 +147,7 @@ def test_slow_server(mount, store):
     warm_is_whole(mount)
     outcome = cold_fails(mount)
     assert outcome.seconds < 2.0 + 1.5 * SLOW
-    assert bounded(os.stat, mount / "never/seen", within=LIMIT).errno in IO
+    assert bounded(os.stat, mount / "unseen/name", within=LIMIT).errno in IO
     time.sleep(1.2)
     bounded(os.listdir, mount / "cold", within=LIMIT)
     all_is_well_again(mount, store)
@@ -166,7 +167,7 @@ def test_silent_server(mount, store):
     mount.proxy.fail(hang=True)
     warm_is_whole(mount)
     cold_fails(mount)
-    assert bounded(os.stat, mount / "never/seen", within=LIMIT).errno in IO
+    assert bounded(os.stat, mount / "unseen/name", within=LIMIT).errno in IO
     all_is_well_again(mount, store)
 
 
@@ -253,7 +254,7 @@ def test_wrong_answers(mount, store, answer, codes):
     """The errno of the table, in time; what is here stays; the store stays as it is."""
     mount.proxy.fail(answer=answer)
     cold_fails(mount, codes=codes)
-    assert bounded(os.stat, mount / "never/seen", within=LIMIT).errno in codes + IO
+    assert bounded(os.stat, mount / "unseen/name", within=LIMIT).errno in codes + IO
     time.sleep(1.2)
     bounded(os.listdir, mount / "cold", within=LIMIT)
     bounded(os.listdir, mount / "warm", within=LIMIT)
@@ -296,7 +297,7 @@ def test_lost_answer_to_an_upload(mount, store):
 
 def test_write_through_with_a_failing_store(new_mount, store):
     """write: through: a close that the store did not confirm fails in time, and the bytes are not lost."""
-    a = new_mount("a", store, config={"deadlines": DEADLINES, "write": "through"})
+    a = new_mount("a", store, config={"deadlines": DEADLINES, "write": {"mode": "through", "drain_deadline": "3s"}})
     a.proxy.fail(answer=s3_error(500, "InternalError"), only=lambda r: r.method == "PUT")
 
     def write():
