@@ -423,7 +423,8 @@ static int sweep_file(void *arg, const char *name)
 
 	if (*end || strlen(name) != LOCAL_ID_LEN)
 		return 0;
-	if (!bsearch(&id, ids->v, ids->n, sizeof(id), by_id) && !session_has(ids->c, id))
+	if (!(ids->n && bsearch(&id, ids->v, ids->n, sizeof(id), by_id)) &&
+	    !session_has(ids->c, id))
 		local_unlink_id(ids->c->staging_fd, id);
 	return 0;
 }
