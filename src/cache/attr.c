@@ -208,7 +208,6 @@ static void attr_of_writer(struct obj *o, struct stat *st)
 	st->st_blocks = body.st_blocks;
 	if (o->wr->dirtied) {
 		st->st_mtim = body.st_mtim;
-		st->st_ctim = body.st_mtim;
 	}
 }
 
@@ -229,10 +228,10 @@ void attr_fill(struct cache *c, struct obj *o, struct cache_attr *ret)
 	st->st_blksize = 4096;
 	st->st_blocks = (st->st_size + 511) / 512;
 	st->st_mtim = ts_of(o->mtime_ns);
-	st->st_ctim = st->st_mtim;
 	st->st_atim = st->st_mtim;
 	if (o->wr)
 		attr_of_writer(o, st);
+	st->st_ctim = o->ctime_ns > ns_of(&st->st_mtim) ? ts_of(o->ctime_ns) : st->st_mtim;
 	ret->valid_ns = obj_valid_ns(c, o);
 	ret->epoch = o->epoch;
 	ret->provisional = !obj_is_dir(o) && !obj_told_whole(o);
@@ -376,6 +375,8 @@ int cache_setattr(struct cache *c, struct obj *o, struct cfile *f, const struct 
 				return r;
 		}
 		changed = set_fields(c, o, st, set);
+		if (changed)
+			o->ctime_ns = clock_wall(c->clock);
 		if (o->wr)
 			set_writer_times(o, st, set);
 	}

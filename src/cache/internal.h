@@ -151,6 +151,7 @@ struct obj {
 	struct body disk, ram;
 	uint64_t node, ino, size;
 	int64_t mtime_ns, created_ns, expires_at, ttl;
+	int64_t ctime_ns; /* wall time: when name, attributes or xattrs changed here; the kernel's ctime if later than mtime */
 	int64_t checked_ns; /* monotonic: when a store last said so; 0 = not in this life */
 	int64_t tried_ns;   /* monotonic: when a store last gave no answer */
 	struct xxh3 xxh3;

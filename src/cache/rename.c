@@ -113,6 +113,7 @@ static int tree_rename(struct cache *c, struct obj *o, struct obj *to_dir, const
 	r = tree_move(c, o, to_dir, to);
 	c->moves++;
 	o->body_gen++;
+	o->ctime_ns = clock_wall(c->clock);
 	if (!r && has_store(c)) {
 		bool pending = journal_pending(c->journal, from_key, UINT64_MAX);
 

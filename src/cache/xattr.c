@@ -343,7 +343,8 @@ int cache_listxattr(struct cache *c, struct obj *o, void *buf, size_t size, size
 	if (!out)
 		return -ENOMEM;
 	SCOPE_LOCK(&c->lock);
-	for (size_t i = 0; i < N_OWN; i++)
+	/* Nobody may read user.* of a symlink: Linux says ENODATA before it asks us. */
+	for (size_t i = 0; i < N_OWN && !S_ISLNK(o->mode); i++)
 		if (own_xattrs[i].show(c, o, value) >= 0)
 			fprintf(out, OWN "%s%c", own_xattrs[i].name, 0);
 	for (struct record_xattr *x = o->extra ? o->extra->user : NULL; x; x = x->next)
@@ -398,11 +399,13 @@ static int set_locked(struct cache *c, struct obj *o, const char *name, const vo
 		return r;
 	if (!(o->flags & OBJ_ORPHAN) && !obj_live(o))
 		return -ENOENT;
-	if (own)
-		return remove ? 0
-			      : change_own(c, o, own, value,
-					   len); /* rsync -X removes what its source has not */
-	return change_user(o, name + strlen(USER), value, len, flags, remove);
+	if (own) /* rsync -X removes what its source has not */
+		r = remove ? 0 : change_own(c, o, own, value, len);
+	else
+		r = change_user(o, name + strlen(USER), value, len, flags, remove);
+	if (!r)
+		o->ctime_ns = clock_wall(c->clock);
+	return r;
 }
 
 static int change_xattr(struct cache *c, struct obj *o, const char *name, const void *value,
