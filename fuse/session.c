@@ -156,6 +156,16 @@ static int attach(struct session *s, int dev_fd, const char *mountpoint)
 	return fuse_session_mount(s->fuse, path);
 }
 
+static int attach_failed(struct err *err)
+{
+	if (access("/dev/fuse", R_OK | W_OK))
+		return err_set(err, -errno, "/dev/fuse: %s: as root, chmod 666 /dev/fuse",
+			       strerror(errno));
+	return err_set(err, -EIO,
+		       "fusermount3 does not mount it: is the package fuse3 installed? "
+		       "The log has its words");
+}
+
 static struct fuse_session *new_session(struct driver *d, const char *options)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
@@ -181,7 +191,7 @@ int session_open(struct session *s, struct driver *d, int dev_fd, const char *mo
 	if (!s->fuse)
 		return err_set(err, -EINVAL, "libfuse refuses the mount options");
 	if (attach(s, dev_fd, mountpoint))
-		return err_set(err, -EIO, "fusermount3 cannot mount it (the log says why)");
+		return attach_failed(err);
 	s->dev_fd = fuse_session_fd(s->fuse);
 	d->opens.dev_fd = s->dev_fd;
 	s->done_fd = eventfd(0, EFD_CLOEXEC);

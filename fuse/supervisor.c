@@ -257,12 +257,7 @@ static void failed(struct supervisor *s, const struct link_msg *msg)
 
 static void left(struct supervisor *s, const struct link_msg *msg)
 {
-	if (msg->entries)
-		log_warn("unmounted; %llu changes are left in the journal of %s: they go up at the "
-			 "next mount",
-			 (unsigned long long)msg->entries, s->args->config->cache_dir);
-	else
-		log_info("unmounted; nothing is left to drain");
+	worker_say_left(s->args, msg->entries);
 	finish(s, msg->entries ? 1 : 0);
 }
 

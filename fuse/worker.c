@@ -289,6 +289,17 @@ static uint64_t finish(struct worker *w, bool served)
 	return left;
 }
 
+void worker_say_left(const struct mount_args *args, uint64_t entries)
+{
+	if (entries)
+		log_warn("unmounted; %llu changes are left in the journal of %s: they go up at the "
+			 "next "
+			 "mount",
+			 (unsigned long long)entries, args->config->cache_dir);
+	else
+		log_info("unmounted; nothing is left to drain");
+}
+
 int worker_run(const struct worker_conf *conf, struct err *err)
 {
 	struct link_msg msg = {.type = LINK_LEFT};
@@ -312,6 +323,8 @@ int worker_run(const struct worker_conf *conf, struct err *err)
 			     strerror(-msg.code));
 	if (!rc && conf->link_fd >= 0)
 		(void)link_send(conf->link_fd, &msg);
+	else if (!rc)
+		worker_say_left(conf->args, msg.entries);
 	free(w);
 	return rc ? rc : msg.entries ? 1 : 0;
 }

@@ -33,6 +33,9 @@ sigset_t worker_signals(void);
 /* Tells whoever waits for the mount, or only that there is nothing to wait for; closes it. */
 void worker_ready(int *ready_fd, bool yes);
 
+/* The log's last word: what the drain left in the journal. */
+void worker_say_left(const struct mount_args *args, uint64_t entries);
+
 /* Serves; returns as cogfs_mount_run() does. */
 int worker_run(const struct worker_conf *conf, struct err *err);
 
