@@ -220,6 +220,20 @@ def test_open_files_outlive_eviction(small, store):
     assert sampler.most <= 24 * MIB
 
 
+def test_touched_objects_stay(small, store):
+    """A touch moves an object to the end of the eviction order: what is touched on each read stays here."""
+    objects = fill_store(store, 40, MIB)
+    a = small(disk={"max_size": "12MiB"})
+    kept = next(iter(objects))
+    (a / kept).read_bytes()
+    before = a.xattrs(kept)["user.cogfs.tiers"]
+    assert b"warm" in before
+    for key in list(objects)[1:]:
+        os.utime(a / kept)
+        (a / key).read_bytes()
+    assert a.xattrs(kept)["user.cogfs.tiers"] == before
+
+
 def test_ram_full(new_mount, store):
     """The RAM tier stays below its limit, and what does not fit is read from the disk."""
     objects = fill_store(store, 40, MIB)

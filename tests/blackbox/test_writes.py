@@ -85,7 +85,8 @@ def test_temporary_names_stay_local(new_mount, store):
     seen |= set(store.keys())
     assert seen == {f"f{i}" for i in range(20)}
     if store.kind == "s3":
-        assert not [r for r in a.proxy.seen() if ".tmp" in r.target and r.method != "HEAD"]
+        changes = [r for r in a.proxy.seen() if r.method not in ("HEAD", "GET")]
+        assert not [r for r in changes if ".tmp" in r.target]
 
 
 @pytest.mark.s3
@@ -385,7 +386,7 @@ def test_completion_mark_comes_last(new_mount, store):
     (a / "videos/v/metadata.json").write_bytes(b"{}")
     (a / "videos/other.json").write_bytes(b"{}")
     a.flush()
-    frames = puts(a, "/keyframes/")
+    frames = puts(a, ".jpg")
     (mark,) = puts(a, "v/metadata.json")
     assert len(frames) == 6
     assert mark.began >= max(request.answered for request in frames)
@@ -424,7 +425,8 @@ def test_flush_names_open_files(new_mount, store):
 @pytest.mark.s3
 def test_flush_gives_up_in_time(new_mount, store):
     """A flush that the store does not answer ends at its timeout, and what is left stays."""
-    a = new_mount("a", store)
+    a = new_mount("a", store, config={"mount": {"list_ttl": "1h"}})
+    os.listdir(a.dir)  # so that the new name needs no question
     a.proxy.stop()
     (a / "f").write_bytes(b"kept")
     begin = time.monotonic()
