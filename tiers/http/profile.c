@@ -136,8 +136,12 @@ static int field_set(char **field, struct span value)
 {
 	if (*field || !value.len || memchr(value.p, '\0', value.len))
 		return 0;
-	*field = strndup(value.p, value.len);
-	return *field ? 0 : -ENOMEM;
+	*field = malloc(value.len + 1);
+	if (!*field)
+		return -ENOMEM;
+	memcpy(*field, value.p, value.len);
+	(*field)[value.len] = '\0';
+	return 0;
 }
 
 static int setting_take(struct aws_profile *profile, struct span line)
