@@ -2,12 +2,15 @@
 /* What /proc tells about the process behind a request. */
 #include "fuse/proc.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "util/cleanup.h"
@@ -91,6 +94,32 @@ bool proc_same_process(pid_t tid, pid_t other)
 		return true;
 	/* Its thread may have ended; then the leader's number would have been the likelier one. */
 	return group_of(other, &other_group) && group == other_group;
+}
+
+bool proc_holds(pid_t tid, uint64_t ino)
+{
+	char path[64];
+	struct dirent *de;
+	bool found = false;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)tid);
+	d = tid > 0 ? opendir(path) : NULL;
+	if (!d)
+		return true;
+	while (!found && (de = readdir(d))) {
+		struct statx st;
+
+		if (de->d_name[0] == '.')
+			continue;
+		/* As the kernel knows it: a file of ours must not be asked about while we answer. */
+		if (!statx(dirfd(d), de->d_name, AT_STATX_DONT_SYNC, STATX_INO, &st))
+			found = st.stx_ino == ino;
+		else
+			found = errno != ENOENT;
+	}
+	closedir(d);
+	return found;
 }
 
 static uint64_t bit(int sig)

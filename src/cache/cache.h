@@ -300,14 +300,18 @@ int cache_lseek(struct cache *c, struct cfile *f, off_t off, int whence,
 		off_t *ret_off); /* SEEK_DATA, SEEK_HOLE */
 enum cache_flush_flags {
 	CACHE_FLUSH_KILLED = 1 << 0, /* the caller is dying from a signal */
-	CACHE_FLUSH_OTHER =
-		1
-		<< 1, /* the caller is not the process that opened f: a forked child, most likely */
+	/* the caller is not the process that opened f: a forked child, most likely */
+	CACHE_FLUSH_OTHER = 1 << 1,
+	/* the process that opened f has no descriptor of it left: what it wrote is complete */
+	CACHE_FLUSH_LAST = 1 << 2,
 };
 /*
  * Makes what was written survive kill -9. write: through waits for the store, unless FLUSH_OTHER.
+ * An empty file survives with FLUSH_LAST only: a shell closes one before its command writes.
  */
 int cache_flush(struct cache *c, struct cfile *f, unsigned int flags, struct cache_wait *w);
+/* f writes, and its file is empty so far: only then does FLUSH_LAST make a difference. */
+bool cfile_is_blank(const struct cfile *f);
 /* Makes it survive power loss. */
 int cache_fsync(struct cache *c, struct cfile *f, struct cache_wait *w);
 /* The last one of an object publishes. Frees f; clears its slot last. */

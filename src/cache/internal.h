@@ -108,6 +108,7 @@ struct wsession {
 	bool changed; /* since the last flush */
 	bool dirtied; /* ever */
 	bool killed;  /* its writer was killed, and on_kill says discard */
+	bool closed;  /* by the process that opened it, though its RELEASE has not come yet */
 	bool meta;    /* mode, owner, attributes changed: journalled with the bytes */
 	/* a mapping may outlive the handles (one of writers): watched by the background round */
 	bool mapped;

@@ -359,15 +359,16 @@ static void drop_held(struct cache *c, struct jent *e)
 }
 
 /*
- * A shell makes an empty file before its command writes; without a store the empty file is kept
- * where nothing else is
- * left of the object.
+ * A shell makes an empty file before its command writes: an empty file counts where its last
+ * flush gave it a checksum (it was closed), or where, without a store, nothing else is left of
+ * the object.
  */
 static bool never_was(struct cache *c, const struct jent *e)
 {
 	struct stat st;
 
-	return !e->size && (e->base.cond == TIER_IF_ABSENT || has_store(c) ||
+	return !e->size && !(e->rec.known & REC_XXH3) &&
+	       (e->base.cond == TIER_IF_ABSENT || has_store(c) ||
 			    !fs_stat_beneath(c->disk->objects_fd, e->key, &st));
 }
 

@@ -243,6 +243,24 @@ static bool flush_is_through(struct cache *c, const struct wsession *wr, unsigne
 	       !(flags & CACHE_FLUSH_OTHER) && wr->size;
 }
 
+bool cfile_is_blank(const struct cfile *f)
+{
+	struct obj *o = f->obj;
+
+	SCOPE_LOCK(&f->cache->lock);
+	return f->writer && o->wr && !o->wr->size && !o->wr->closed;
+}
+
+/* True where it is news, which the journal has to know, that an empty file stays as it is. */
+static bool flush_closes(struct cache *c, struct wsession *wr, unsigned int flags)
+{
+	SCOPE_LOCK(&c->lock);
+	bool was = wr->closed;
+
+	wr->closed = flags & CACHE_FLUSH_LAST;
+	return wr->closed && !was;
+}
+
 int cache_flush(struct cache *c, struct cfile *f, unsigned int flags, struct cache_wait *w)
 {
 	struct obj *o = f->obj;
@@ -257,7 +275,7 @@ int cache_flush(struct cache *c, struct cfile *f, unsigned int flags, struct cac
 		return 0;
 	}
 	through = flush_is_through(c, o->wr, flags);
-	if (!w->deadline && looks_changed(c, o->wr))
+	if (!w->deadline && (flush_closes(c, o->wr, flags) | looks_changed(c, o->wr)))
 		r = session_note(c, o, !through);
 	{
 		SCOPE_LOCK(&c->lock);

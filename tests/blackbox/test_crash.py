@@ -4,6 +4,7 @@
 import os
 import random
 import signal
+import subprocess
 import time
 
 import pytest
@@ -181,6 +182,22 @@ def test_everything_killed(new_mount, store):
     assert stored.keys() == expected.keys()
     assert all(digest(store.get(key)) == expected[name] for name, key in stored.items())
     assert {key: digest(store.get(key)) for key in keys} == digests
+
+
+def test_empty_files(new_mount, store):
+    """An empty file that was closed survives; one that a shell made for a command that still runs does not."""
+    a = new_mount("a", store, config={"write": {"upload_delay": "1h"}})
+    command = subprocess.Popen(["sh", "-c", f"sleep 1000 > {a / 'half'}"], start_new_session=True)
+    try:
+        eventually(lambda: (a / "half").exists(), what="the redirection")
+        for i in range(20):
+            os.close(os.open(a / f"empty{i}", os.O_WRONLY | os.O_CREAT))
+        a.kill_both()
+    finally:
+        os.killpg(command.pid, signal.SIGKILL)
+        command.wait()
+    restart(a)
+    assert sorted(os.listdir(a.dir)) == sorted(f"empty{i}" for i in range(20))
 
 
 def test_dirty_directory_rename_survives(new_mount, store):

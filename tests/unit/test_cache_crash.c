@@ -103,6 +103,28 @@ static void an_empty_file_that_was_never_released_is_not_there(void **state)
 	assert_int_equal(host_lookup(h, "a", &o), -ENOENT);
 }
 
+static void empty_close(struct host *h)
+{
+	struct cfile *f = host_create(h, "a", NULL);
+	struct twait t;
+
+	assert_true(cfile_is_blank(f));
+	assert_int_equal(CALL(&t, cache_flush(h->cache, f, 0, &t.w)), 0);
+	assert_int_equal(CALL(&t, cache_flush(h->cache, f, CACHE_FLUSH_LAST, &t.w)), 0);
+	assert_false(cfile_is_blank(f));
+}
+
+/* Its close returned; only the kernel's RELEASE was still on its way. */
+static void an_empty_file_that_was_closed_is_there(void **state)
+{
+	struct host *h = *state;
+	struct obj *o;
+
+	die_after(h, empty_close);
+	assert_int_equal(host_lookup(h, "a", &o), 0);
+	obj_unref(h->cache, o);
+}
+
 static void torn_in_place(struct host *h)
 {
 	struct cfile *f;
@@ -337,6 +359,7 @@ int main(void)
 		HOST_TEST(the_last_flush_is_what_stays),
 		HOST_TEST(an_unclosed_file_is_not_there),
 		HOST_TEST(an_empty_file_that_was_never_released_is_not_there),
+		HOST_TEST(an_empty_file_that_was_closed_is_there),
 		HOST_TEST(a_torn_change_falls_back),
 		HOST_TEST(an_acknowledged_version_stays_whole),
 		HOST_TEST(an_unlinked_name_stays_gone),
