@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The control directory: `.cogfs/` at the mount's root, found by name and never listed there. Its
- * nodes have
- * fixed ids below CONTROL_NODES_END, which the node table never gives; what stands in the files is
- * control.h's.
+ * nodes have fixed ids below CONTROL_NODES_END, which the node table never gives; what stands in
+ * the files is control.h's.
  */
 #ifndef FUSE_CONTROL_FILES_H
 #define FUSE_CONTROL_FILES_H

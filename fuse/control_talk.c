@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One open `.cogfs/control`. Whoever works on the answer must not be made to write to the kernel,
- * so news of it
- * wakes the notify thread, which answers the reads that wait.
+ * so news of it wakes the notify thread, which answers the reads that wait.
  *
  * Locks: a reply's lock may be held when the talk's is taken, never the other way round.
  */

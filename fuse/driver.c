@@ -113,9 +113,8 @@ int driver_open(struct driver *d, const struct driver_conf *conf, struct err *er
 }
 
 /*
- * A handle that is open when the connection ends, as after an abort: its owner will get errors from
- * now on. What a
- * writer has not closed is as good as a killed writer's.
+ * A handle that is open when the connection ends, as after an abort: its owner will get errors
+ * from now on. What a writer has not closed is as good as a killed writer's.
  */
 static void abandon(void *arg, struct handle *fh)
 {

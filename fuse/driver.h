@@ -48,8 +48,7 @@ struct driver_conf {
 int driver_open(struct driver *d, const struct driver_conf *conf, struct err *err);
 /*
  * After the last request was read: waits for those under way, ends what is still open, drains,
- * frees. Returns the number of
- * entries that are left in the journal.
+ * frees. Returns the number of entries that are left in the journal.
  */
 uint64_t driver_close(struct driver *d, int64_t drain_ns,
 		      void (*progress)(void *arg, uint64_t entries, uint64_t bytes), void *arg);

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * File handles: what the kernel gives back with each read, write and release. The slot in shared
- * memory is what
- * another worker needs to go on; `struct handle` is this worker's.
+ * memory is what another worker needs to go on; `struct handle` is this worker's.
  *
  * Life: handle_new() takes a slot whose cfile_state the cache may fill in; handle_publish() makes
- * it true, before the
- * answer; handle_settled() once the answer went out; handle_free() at RELEASE. A slot that was
- * never published is
- * nothing to the next worker. One whose answer may not have arrived (`unique`) is found again by
- * the resent
- * OPEN; where none comes, the answer had arrived.
+ * it true, before the answer; handle_settled() once the answer went out; handle_free() at
+ * RELEASE. A slot that was never published is nothing to the next worker. One whose answer may
+ * not have arrived (`unique`) is found again by the resent OPEN; where none comes, the answer had
+ * arrived.
  *
  * The kernel sends RELEASE after everything else on a handle was answered, so a struct handle needs
  * no lock.

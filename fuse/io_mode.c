@@ -21,9 +21,8 @@ static enum io_mode beside_passthrough(const struct io_want *want)
 }
 
 /*
- * Passthrough is impossible on this node. Readers may move on to a new one as long as nobody writes
- * here: locks
- * and shared mappings of writers and readers must meet on one inode.
+ * Passthrough is impossible on this node. Readers may move on to a new one as long as nobody
+ * writes here: locks and shared mappings of writers and readers must meet on one inode.
  */
 static enum io_mode beside_cached(const struct io_held *held, const struct io_want *want)
 {
@@ -46,8 +45,8 @@ enum io_mode io_decide(const struct io_held *held, const struct io_want *want)
 		return IO_DIRECT;
 	/*
 	 * Direct first and passthrough second is allowed, the other way round it is not, and the
-	 * kernel
-	 * may see two answers in either order: next to a fresh direct open only cached is safe.
+	 * kernel may see two answers in either order: next to a fresh direct open only cached is
+	 * safe.
 	 */
 	if (want->accmode == O_RDONLY && want->body && !held->unsettled)
 		return IO_PASS;

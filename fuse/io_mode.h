@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How an open is answered (DESIGN 5, "How each open is answered"). What the kernel allows depends
- * on how the
- * inode is open already; what it refuses is an EIO to the application, so the choice is made here,
- * purely, from
- * what is held and what is wanted. The table behind it is tests/unit/test_io_mode.c.
+ * on how the inode is open already; what it refuses is an EIO to the application, so the choice
+ * is made here, purely, from what is held and what is wanted. The table behind it is
+ * tests/unit/test_io_mode.c.
  */
 #ifndef FUSE_IO_MODE_H
 #define FUSE_IO_MODE_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernel's FUSE protocol where libfuse hides it or is older than the kernel: the request header
- * that
- * the read loop looks at, INIT, notifications that libfuse does not send, and backing files.
+ * The kernel's FUSE protocol where libfuse hides it or is older than the kernel: the request
+ * header that the read loop looks at, INIT, notifications that libfuse does not send, and backing
+ * files.
  */
 #ifndef FUSE_KABI_H
 #define FUSE_KABI_H

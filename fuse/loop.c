@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The read loop. libfuse's own hides the number of a request, which says whether the kernel sends
- * it again; so
- * the threads read /dev/fuse themselves and hand each request to libfuse. There is one descriptor
- * for
- * all: what was read from a cloned one dies with its worker.
+ * it again; so the threads read /dev/fuse themselves and hand each request to libfuse. There is
+ * one descriptor for all: what was read from a cloned one dies with its worker.
  */
 #include <errno.h>
 #include <stdint.h>

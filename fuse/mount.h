@@ -20,8 +20,8 @@ struct mount_args {
 	/*
 	 * What is for the kernel and libfuse, comma-separated:
 	 * "nodev,nosuid,noatime,ro,allow_other,...", with fsname= and without subtype=; NULL:
-	 * nothing. allow_other and ro stand here only where the user wrote them; mount.allow_other
-	 * and mount.read_only of the configuration hold the decision.
+	 * nothing. allow_other and ro stand here only where the user wrote them;
+	 * mount.allow_other and mount.read_only of the configuration hold the decision.
 	 */
 	const char *fuse_opts;
 	/* The caller's; the driver changes it at SIGHUP. */

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Names of nodes, in the heap of the shared memory. A record holds the parent's node id and one
- * name; a
- * node points at it with a *link*: place, length and a hash packed into one word, so that a rename
- * is one store
- * and a restart needs to read no record.
+ * name; a node points at it with a *link*: place, length and a hash packed into one word, so that
+ * a rename is one store and a restart needs to read no record.
  *
  * Records are rounded up to units of 16 bytes and reused from free lists by size. The lists are
- * this process's:
- * after a restart names_mark() is called for each live link and names_sweep() finds what lies
- * between them.
+ * this process's: after a restart names_mark() is called for each live link and names_sweep()
+ * finds what lies between them.
  *
  * Not thread-safe: the node table's lock covers it.
  */

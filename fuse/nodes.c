@@ -177,9 +177,8 @@ static bool io_busy(const struct node_io *io)
 }
 
 /*
- * May the node stand for the obj as it is now? Open files that were opened on another epoch keep it
- * for
- * themselves, unless they are writers': those have to meet everybody else on one inode.
+ * May the node stand for the obj as it is now? Open files that were opened on another epoch keep
+ * it for themselves, unless they are writers': those have to meet everybody else on one inode.
  */
 static bool node_fits(struct nodes *n, struct shm_node *slot, const struct cache_attr *attr)
 {
@@ -200,9 +199,8 @@ static bool node_fits(struct nodes *n, struct shm_node *slot, const struct cache
 }
 
 /*
- * Nodes with this name that are not the obj's: one that nobody asked for since the restart is taken
- * to be it;
- * what belongs to another obj has lost its name behind our back.
+ * Nodes with this name that are not the obj's: one that nobody asked for since the restart is
+ * taken to be it; what belongs to another obj has lost its name behind our back.
  */
 static struct shm_node *adopt_by_name(struct nodes *n, uint64_t parent, const char *name,
 				      struct obj *obj, const struct cache_attr *attr)

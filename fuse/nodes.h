@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Nodes: what the kernel calls an inode. A node has an id that is never used twice, the place where
- * its name
- * stands, and the kernel's lookup count, all in shared memory; and the obj behind it, which is this
- * worker's.
+ * Nodes: what the kernel calls an inode. A node has an id that is never used twice, the place
+ * where its name stands, and the kernel's lookup count, all in shared memory; and the obj behind
+ * it, which is this worker's.
  *
  *	new --enter--> CURRENT --another epoch while open--> STALE --forget--> free
  *			  |  \--name removed, replaced--> ORPHAN --forget--> free
@@ -15,9 +14,8 @@
  * ORPHAN	its name is gone; whoever has it open goes on
  *
  * An obj may have several nodes (one CURRENT, the others STALE); they are found through their
- * common name.
- * After a restart a node has no obj until it is asked for: nodes_obj() then says under which key to
- * look.
+ * common name. After a restart a node has no obj until it is asked for: nodes_obj() then says
+ * under which key to look.
  *
  * One mutex protects everything here, `struct node_io` included; it is never held across a call
  * into the cache that may wait or free.
@@ -72,8 +70,7 @@ void nodes_release(struct nodes *n);
 
 /*
  * The kernel gets `name` in parent, which is obj: *ret_id is its node, with one lookup more, and
- * attr's st_ino is set
- * to the node's. -ENOMEM, -ENFILE when there are no node ids left.
+ * attr's st_ino is set to the node's. -ENOMEM, -ENFILE when there are no node ids left.
  */
 int nodes_enter(struct nodes *n, uint64_t parent, const char *name, struct obj *obj,
 		struct cache_attr *attr, uint64_t *ret_id);
@@ -84,8 +81,7 @@ void nodes_forget(struct nodes *n, uint64_t id, uint64_t lookups);
 
 /*
  * 0: *ret_obj is a new reference. NODES_UNRESOLVED: *ret_key (malloc'ed) is where it was; look it
- * up and call nodes_attach().
- * -ESTALE: no such node, or its name went before a restart.
+ * up and call nodes_attach(). -ESTALE: no such node, or its name went before a restart.
  */
 int nodes_obj(struct nodes *n, uint64_t id, struct obj **ret_obj, char **ret_key);
 /* Takes a reference of its own, unless the node has an obj already. */

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the kernel must be told: attributes, bytes or names that changed behind its back. A
- * notification takes the
- * directory's or the page's lock, which a request may hold that waits for us; so they are sent by
- * one thread
- * that does nothing else of importance, in order, and never from a request's handler.
+ * notification takes the directory's or the page's lock, which a request may hold that waits for
+ * us; so they are sent by one thread that does nothing else of importance, in order, and never
+ * from a request's handler.
  *
- * A lost notification costs freshness until a timeout ends, no more: the queue is bounded, and what
- * does not
- * fit is dropped.
+ * A lost notification costs freshness until a timeout ends, no more: the queue is bounded, and
+ * what does not fit is dropped.
  */
 #ifndef FUSE_NOTIFY_H
 #define FUSE_NOTIFY_H

@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Open files of nodes: answers each open as io_mode.h decides, and keeps what that decision rests
- * on: how each
- * node is held, and the one backing id that it may have.
+ * on: how each node is held, and the one backing id that it may have.
  *
  * What is counted here always includes what the kernel holds: a file is counted before the answer
- * goes out, and
- * taken off when its RELEASE has come. Order in shared memory: the backing id, then the handle,
- * then the
- * answer; at the end the handle first and the backing id after its ioctl.
+ * goes out, and taken off when its RELEASE has come. Order in shared memory: the backing id, then
+ * the handle, then the answer; at the end the handle first and the backing id after its ioctl.
  *
- * The node table's lock covers the counts; the closing ioctl is made without it (the last reference
- * to an
- * unlinked body frees its blocks).
+ * The node table's lock covers the counts; the closing ioctl is made without it (the last
+ * reference to an unlinked body frees its blocks).
  */
 #ifndef FUSE_OPENS_H
 #define FUSE_OPENS_H
@@ -56,8 +52,7 @@ void opens_restore(struct opens *o);
 
 /*
  * Decides, counts and notes it in fh's slot, which the caller then publishes. -ESTALE: the name
- * leads to
- * another node now; nothing was counted.
+ * leads to another node now; nothing was counted.
  */
 int opens_admit(struct opens *o, struct handle *fh, uint64_t node, int flags,
 		struct open_answer *ret);

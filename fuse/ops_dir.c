@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * OPENDIR, READDIR, READDIRPLUS, RELEASEDIR, FSYNCDIR. A directory handle holds a snapshot, made at
- * the first
- * READDIR and again at each return to the beginning (rewinddir). Offsets: "." and ".." end at 1 and
- * 2, entry i
- * of the snapshot at i + 3. A new worker makes the snapshot again: names that came or went shift
- * the rest.
+ * OPENDIR, READDIR, READDIRPLUS, RELEASEDIR, FSYNCDIR. A directory handle holds a snapshot, made
+ * at the first READDIR and again at each return to the beginning (rewinddir). Offsets: "." and
+ * ".." end at 1 and 2, entry i of the snapshot at i + 3. A new worker makes the snapshot again:
+ * names that came or went shift the rest.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -169,8 +169,7 @@ static unsigned int flush_flags(const struct freq *f)
 		flags |= CACHE_FLUSH_KILLED;
 	if (!proc_same_process(pid, f->fh->slot->pid))
 		flags |= CACHE_FLUSH_OTHER;
-	else if (cfile_is_blank(f->fh->file) &&
-		 !proc_holds(pid, nodes_ino(&f->drv->nodes, f->ino)))
+	else if (cfile_is_blank(f->fh->file) && !proc_holds(pid, nodes_ino(&f->drv->nodes, f->ino)))
 		flags |= CACHE_FLUSH_LAST;
 	return flags;
 }

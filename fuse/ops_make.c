@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What makes a name: MKDIR, SYMLINK, MKNOD (CREATE is in ops_open.c). Each takes effect once, also
- * when
- * the kernel sends it a second time because a worker died (inflight.h).
+ * What makes a name: MKDIR, SYMLINK, MKNOD (CREATE is in ops_open.c). Each takes effect once,
+ * also when the kernel sends it a second time because a worker died (inflight.h).
  */
 #include <errno.h>
 #include <fcntl.h>

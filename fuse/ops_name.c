@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What takes a name away or moves it: UNLINK, RMDIR, RENAME. Each takes effect once, also when the
- * kernel
- * sends it a second time because a worker died (inflight.h).
+ * What takes a name away or moves it: UNLINK, RMDIR, RENAME. Each takes effect once, also when
+ * the kernel sends it a second time because a worker died (inflight.h).
  */
 #include <errno.h>
 

@@ -7,8 +7,7 @@
 
 /*
  * Who owns a new name in f->obj: the caller, except that the group of a directory with the set-
- * group-ID bit is
- * inherited, and by a directory the bit.
+ * group-ID bit is inherited, and by a directory the bit.
  */
 int name_inherit(struct freq *f, mode_t *mode, gid_t *gid);
 /* rc of a second try says that the first one, whose worker died, had got through. */

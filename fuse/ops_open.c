@@ -45,10 +45,9 @@ static void fill_info(const struct freq *f, struct fuse_file_info *fi)
 }
 
 /*
- * A handle that was opened beside passthrough is mapped on the body itself, and such a mapping may
- * outlive it. A
- * lease would tell, if the cache itself had not the file open for writing: so it is told to look
- * again later.
+ * A handle that was opened beside passthrough is mapped on the body itself, and such a mapping
+ * may outlive it. A lease would tell, if the cache itself had not the file open for writing: so
+ * it is told to look again later.
  */
 static bool may_be_mapped(const struct handle *fh)
 {

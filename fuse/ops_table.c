@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The operations, as libfuse calls them. What is missing on purpose: locks (the kernel's own
- * survive a worker),
- * access (default_permissions), copy_file_range and ioctl (the kernel falls back), tmpfile
- * (EOPNOTSUPP).
+ * survive a worker), access (default_permissions), copy_file_range and ioctl (the kernel falls
+ * back), tmpfile (EOPNOTSUPP).
  */
 #include "fuse/ops.h"
 #include "fuse/session.h"

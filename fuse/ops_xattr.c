@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Extended attributes. user.* is the cache's. The others are asked for by the kernel and by ls at
- * each turn and
- * are never there: answered without a look at anything.
+ * each turn and are never there: answered without a look at anything.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -50,10 +50,8 @@ static bool status_field(const char *status, const char *name, int base, uint64_
 
 /*
  * /proc/PID/stat waits for an execve() of that process, and an execve() that closes a descriptor
- * waits for our answer
- * to its FLUSH: only a process without memory of its own, on its way out, may be asked for it. Its
- * statm is free
- * to read, and short, unlike its status.
+ * waits for our answer to its FLUSH: only a process without memory of its own, on its way out,
+ * may be asked for it. Its statm is free to read, and short, unlike its status.
  */
 static bool is_leaving(pid_t tid)
 {

@@ -21,8 +21,7 @@ bool proc_same_process(pid_t tid, pid_t other);
 bool proc_holds(pid_t tid, uint64_t ino);
 /*
  * Is a signal pending that ends the call: one that kills the process, or one that people end
- * programs with
- * (SIGINT, SIGTERM, SIGHUP, SIGQUIT)? True where nothing can be learnt.
+ * programs with (SIGINT, SIGTERM, SIGHUP, SIGQUIT)? True where nothing can be learnt.
  */
 bool proc_signal_ends_call(pid_t tid);
 

@@ -73,8 +73,7 @@ static void freq_free(struct freq *f)
 
 /*
  * A handler must not outlive f: taking it back waits for one that runs. Not where it runs on this
- * very
- * thread, below fuse_req_interrupt_func()'s lock: then it is our caller.
+ * very thread, below fuse_req_interrupt_func()'s lock: then it is our caller.
  */
 static void interrupts_off(struct freq *f)
 {

@@ -2,13 +2,11 @@
 /*
  * A request on its way through the cache: try, wait, try again.
  *
- * A handler copies what it needs into a struct freq and calls freq_start(). That calls op->run, on
- * the FUSE
- * thread at first. Where run says CACHE_PENDING the thread goes on to its next request, and the
- * cache calls back
- * from one of its workers: to run again, or with the error that ended the wait. When run has
- * returned 0 or
- * -errno, the request is answered, cleaned up and freed, once.
+ * A handler copies what it needs into a struct freq and calls freq_start(). That calls op->run,
+ * on the FUSE thread at first. Where run says CACHE_PENDING the thread goes on to its next
+ * request, and the cache calls back from one of its workers: to run again, or with the error that
+ * ended the wait. When run has returned 0 or -errno, the request is answered, cleaned up and
+ * freed, once.
  *
  *	run	0: the result is in f; -errno: the answer; CACHE_PENDING: f belongs to the cache now
  *	reply	sends the result (run returned 0)

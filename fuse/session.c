@@ -80,8 +80,8 @@ static void allow_backing(struct fuse_conn_info *conn, const char *cache_dir)
 
 /*
  * The kernel listens to the first answer only. Another worker, of another version perhaps, must
- * believe what was agreed
- * then; so the request and the flags are kept, before the answer goes out.
+ * believe what was agreed then; so the request and the flags are kept, before the answer goes
+ * out.
  */
 static uint64_t remember_init(struct driver *d, uint64_t flags)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A worker's session with the kernel: libfuse on a descriptor of /dev/fuse, with a read loop of our
- * own that sees
- * the number of each request, and the replay of INIT for a worker that takes over a connection.
+ * A worker's session with the kernel: libfuse on a descriptor of /dev/fuse, with a read loop of
+ * our own that sees the number of each request, and the replay of INIT for a worker that takes
+ * over a connection.
  */
 #ifndef FUSE_SESSION_H
 #define FUSE_SESSION_H
@@ -26,9 +26,8 @@ struct session {
 };
 
 /*
- * dev_fd: /dev/fuse as a supervisor opened it; -1: mount through fusermount3 with `options` (comma-
- * separated).
- * mountpoint is only used by the latter.
+ * dev_fd: /dev/fuse as a supervisor opened it; -1: mount through fusermount3 with `options`
+ * (comma-separated). mountpoint is only used by the latter.
  */
 int session_open(struct session *s, struct driver *d, int dev_fd, const char *mountpoint,
 		 const char *options, struct err *err);

@@ -2,17 +2,14 @@
 /*
  * What the kernel remembers of us, in memory that outlives a worker (DESIGN rule 11).
  *
- * A supervisor makes it before it forks the first worker, and every worker inherits the mapping at
- * the same
- * address. It is a sparse file: room for the maxima below is reserved as address space and costs
- * memory
- * only where it was touched, which the high-water marks bound.
+ * A supervisor makes it before it forks the first worker, and every worker inherits the mapping
+ * at the same address. It is a sparse file: room for the maxima below is reserved as address
+ * space and costs memory only where it was touched, which the high-water marks bound.
  *
  * Only the slots are truth. Free lists, hash tables and counts are a worker's own and are rebuilt
- * from the
- * slots by one scan. A slot is published by a release-store of its id after everything else in it
- * was
- * written, and given back by a store of 0; so a worker may be killed between any two instructions.
+ * from the slots by one scan. A slot is published by a release-store of its id after everything
+ * else in it was written, and given back by a store of 0; so a worker may be killed between any
+ * two instructions.
  *
  * Ids are generation << 32 | index. The generation of a slot grows at each reuse and stays in the
  * slot, so

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The supervisor: holds /dev/fuse, the mount, the lock on the cache directory, the RAM tier's tmpfs
- * and the memory that
- * outlives a worker; starts a worker, and another one when it dies. It has one thread (a fork must
- * not
- * copy another's locks) and reads nothing that comes from outside.
+ * The supervisor: holds /dev/fuse, the mount, the lock on the cache directory, the RAM tier's
+ * tmpfs and the memory that outlives a worker; starts a worker, and another one when it dies. It
+ * has one thread (a fork must not copy another's locks) and reads nothing that comes from
+ * outside.
  *
  *	STARTING --READY, mount(2), GO--> SERVING --LEFT--> over
  *	   |  ^                              |

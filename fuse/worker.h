@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A worker: opens the cache, serves one connection until it ends, drains. As a process of its own
- * below a supervisor,
- * or (without root) as the whole of cogfs.
+ * below a supervisor, or (without root) as the whole of cogfs.
  */
 #ifndef FUSE_WORKER_H
 #define FUSE_WORKER_H

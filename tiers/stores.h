@@ -48,9 +48,8 @@ int s3_create(const struct tier_env *env, const struct s3_conf *conf, struct tie
 	      struct err *err);
 
 /*
- * --- layers; each owns inner from success on ---
- * The order, from outside: breaker, retry, trace, fault, store. A breaker inside a retry would be
- * asked again where it ought to answer at once.
+ * --- layers; each owns inner from success on --- The order, from outside: breaker, retry, trace,
+ * fault, store. A breaker inside a retry would be asked again where it ought to answer at once.
  */
 
 struct retry_conf {

@@ -109,6 +109,18 @@ struct tier_source {
 	struct xxh3 xxh3; /* of the bytes, or unknown */
 };
 
+/*
+ * The bytes of a symlink's object in a store whose list does not yield whole records: so long that
+ * its size alone tells who may be a symlink, and an ordinary file, empty or not, needs no head. Its
+ * size and etag are these bytes' in head and in list. A store with TIER_CAP_LIST_RECORDS stores no
+ * bytes.
+ */
+#define TIER_SYMLINK_BODY                                                                          \
+	"This object stands for a symbolic link that was made through cogfs, a cache filesystem. " \
+	"Its target is in the object's metadata, below the name \"symlink\". These bytes mean "    \
+	"nothing: their number tells a listing of the store that there may be a link.\n"
+#define TIER_SYMLINK_SIZE (sizeof(TIER_SYMLINK_BODY) - 1)
+
 enum tier_cond { TIER_ANY, TIER_IF_ABSENT, TIER_IF_MATCH };
 
 struct tier_pre {
@@ -160,7 +172,8 @@ struct tier_ops {
 
 	/*
 	 * Stores a whole object with rec's metadata (size, etag of rec are ignored; for a symlink
-	 * the source is empty and rec->symlink counts; for a directory the object is a marker).
+	 * the source is empty and rec->symlink counts, and what stands for it in the store is as
+	 * TIER_SYMLINK_BODY says; for a directory the object is a marker).
 	 * Atomic: a reader sees the old version or the new one. A precondition that fails: -EEXIST
 	 * or -ESTALE; TIER_IF_MATCH where nothing is there: -ENOENT or -ESTALE. The new etag is
 	 * copied to ret_etag[ETAG_MAX].

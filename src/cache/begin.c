@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Beginning a write session: which file becomes the one that is written. The table is at the head
- * of
- * session.c.
+ * of session.c.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -2,9 +2,8 @@
 /*
  * Local bodies: where an object's bytes are while it is resident, how they come, go and move.
  *
- * A key is turned into a path without the lock being held while the file is opened; cache.moves and
- * obj.body_gen tell
- * afterwards whether the file that was opened is the object's.
+ * A key is turned into a path without the lock being held while the file is opened; cache.moves
+ * and obj.body_gen tell afterwards whether the file that was opened is the object's.
  */
 #include <errno.h>
 #include <fcntl.h>

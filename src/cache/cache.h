@@ -4,40 +4,34 @@
  * wait.
  *
  * Waiting
- *   A function that takes a struct cache_wait never blocks on the network, on fsync or on room. It
- *   returns
- *	0 or -errno	it is done;
- *	CACHE_PENDING   it has to wait: w->done(w, err) is called exactly once, later, from another
- *	thread and
- *			without locks (perhaps before this call has returned: w belongs to the cache
- *			from the call
- *			on until done). err 0: call the same function again with the same arguments
- *			and the same w
- *			and it will have got further; err < 0: that is the answer.
+ *   A function that takes a struct cache_wait never blocks on the network, on fsync or on room.
+ *   It returns
+ *     0 or -errno    it is done;
+ *     CACHE_PENDING  it has to wait: w->done(w, err) is called exactly once, later, from another
+ *                    thread and without locks, perhaps before this call has returned: w belongs
+ *                    to the cache from the call until done. err 0: call the same function again
+ *                    with the same arguments and the same w, and it will have got further;
+ *                    err < 0: that is the answer.
  *   The deadline is set when w is first used (cache_wait_init clears it) and covers all rounds:
- *   -ETIMEDOUT.
- *   cache_cancel(w) ends a wait with -EINTR, the present one or the next one: what needs no wait is
- *   still done.
- *   Functions without a cache_wait are done when they return; they may do local file system calls.
+ *   -ETIMEDOUT. cache_cancel(w) ends a wait with -EINTR, the present one or the next one; what
+ *   needs no wait is still done.
+ *   Functions without a cache_wait are done when they return; they may do local file system
+ *   calls.
  *
  * References
- *   struct obj is one name in the tree. Whoever keeps a pointer holds a reference. An obj stays the
- *   same through
- *   renames, versions, eviction and refill; after unlink it is an orphan until the last reference
- *   goes.
+ *   struct obj is one name in the tree. Whoever keeps a pointer holds a reference. An obj stays
+ *   the same through renames, versions, eviction and refill; after unlink it is an orphan until
+ *   the last reference goes.
  *
  * Versions and epochs
- *   obj_epoch() changes when a kernel inode that knows this obj may not be used for a further open:
- *   another
- *   remote version, or a fill that was completed (from now on: passthrough). The driver then gives
- *   the obj a new node id.
+ *   obj_epoch() changes when a kernel inode that knows this obj may not be used for a further
+ *   open: another remote version, or a fill that was completed (from now on: passthrough). The
+ *   driver then gives the obj a new node id.
  *
  * Restart
  *   Every open file keeps what a new process needs in a struct cfile_state that the *driver*
- *   provides (in memory that
- *   outlives the process) and the cache updates before each effect. After a restart the driver
- *   calls
- *   cache_restore() for each, then cache_start().
+ *   provides (in memory that outlives the process) and the cache updates before each effect.
+ *   After a restart the driver calls cache_restore() for each, then cache_start().
  *
  * Threads: everything here may be called from any thread, but for cache_new, cache_start,
  * cache_free.
@@ -131,10 +125,8 @@ struct cache_conf {
 
 /*
  * Opens the cache directory, replays the journal, makes the tiers and tries the store
- * (deadlines.mount_ms).
- * -EACCES, -ENOENT from the store, -EBUSY for the lock ... with one line for people in err. An
- * unreachable store
- * is no error unless strict: the cache begins degraded.
+ * (deadlines.mount_ms). -EACCES, -ENOENT from the store, -EBUSY for the lock ... with one line
+ * for people in err. An unreachable store is no error unless strict: the cache begins degraded.
  */
 int cache_new(const struct cache_conf *conf, struct cache **ret_cache, struct err *err);
 /*
@@ -143,10 +135,9 @@ int cache_new(const struct cache_conf *conf, struct cache **ret_cache, struct er
  */
 int cache_start(struct cache *c, struct err *err);
 /*
- * Stops: drains for at most drain_ns (progress goes to fn, may be NULL, with what is left), writes
- * a clean checkpoint,
- * frees everything. All objs and files must have been put. Returns the number of entries left in
- * the journal.
+ * Stops: drains for at most drain_ns (progress goes to fn, may be NULL, with what is left),
+ * writes a clean checkpoint, frees everything. All objs and files must have been put. Returns the
+ * number of entries left in the journal.
  */
 uint64_t cache_free(struct cache *c, int64_t drain_ns,
 		    void (*fn)(void *arg, uint64_t entries, uint64_t bytes), void *arg);
@@ -181,9 +172,9 @@ struct cache_attr {
 };
 
 /*
- * The child of dir. -ENOENT: absent for sure, or expired, with *ret_neg_ns for how long that may be
- * believed. ret_obj is a new
- * reference. With the store unreachable a name that is not known here is -EIO or -ETIMEDOUT.
+ * The child of dir. -ENOENT: absent for sure, or expired, with *ret_neg_ns for how long that may
+ * be believed. ret_obj is a new reference. With the store unreachable a name that is not known
+ * here is -EIO or -ETIMEDOUT.
  */
 int cache_lookup(struct cache *c, struct obj *dir, const char *name, struct cache_wait *w,
 		 struct obj **ret_obj, struct cache_attr *ret_attr, int64_t *ret_neg_ns);
@@ -244,8 +235,8 @@ int cache_opendir(struct cache *c, struct obj *dir, struct cache_wait *w, struct
 size_t cdir_count(const struct cdir *d);
 /*
  * Entry i, "." and ".." not among them. *ret_obj is d's reference. false: it went away meanwhile.
- * attr: as in cache_attr,
- * or attr->st.st_mode == 0 where a lookup must be made first (nothing but the name may be shown).
+ * attr: as in cache_attr, or attr->st.st_mode == 0 where a lookup must be made first (nothing but
+ * the name may be shown).
  */
 bool cdir_get(struct cache *c, struct cdir *d, size_t i, const char **ret_name,
 	      struct obj **ret_obj, struct cache_attr *ret_attr);
@@ -255,9 +246,8 @@ void cdir_free(struct cache *c, struct cdir *d);
 /* --- files --- */
 /*
  * Opens by flags (O_ACCMODE, O_TRUNC, O_APPEND count). Small objects are filled here; a large one
- * comes back filling.
- * For writing, everything that the version needs is here when it returns. slot: zeroed memory that
- * outlives the process, or NULL.
+ * comes back filling. For writing, everything that the version needs is here when it returns.
+ * slot: zeroed memory that outlives the process, or NULL.
  */
 int cache_open(struct cache *c, struct obj *o, int flags, struct cache_wait *w,
 	       struct cfile_state *slot, struct cfile **ret_file);
@@ -329,10 +319,9 @@ void cache_release_mapped(struct cache *c, struct cfile *f);
 void cache_abandon(struct cache *c, struct cfile *f);
 
 /*
- * Makes slot's open file live again, without any network. key: its present name, or NULL where that
- * is gone (then *ret_obj
- * is a new orphan). -ESTALE: its version can no longer be had; the driver keeps the handle and
- * answers ESTALE.
+ * Makes slot's open file live again, without any network. key: its present name, or NULL where
+ * that is gone (then *ret_obj is a new orphan). -ESTALE: its version can no longer be had; the
+ * driver keeps the handle and answers ESTALE.
  */
 int cache_restore(struct cache *c, const char *key, struct cfile_state *slot, struct obj **ret_obj,
 		  struct cfile **ret_file);

@@ -161,8 +161,7 @@ static struct xxh3 session_hash(struct wsession *wr, uint64_t size)
 
 /*
  * Nothing but seq waits for key; the journal forgets seq itself only after it was told of. (What
- * waits behind a rename
- * may have a smaller number.)
+ * waits behind a rename may have a smaller number.)
  */
 static bool nothing_newer(struct cache *c, const char *key, uint64_t seq)
 {
@@ -458,8 +457,7 @@ static void writer_learns(struct obj *o, const struct jent *e, const char *etag)
 
 /*
  * ns held, so that o's body and its record are of one version. Where no etag is told, what the
- * store has may be
- * another's: it is to be asked.
+ * store has may be another's: it is to be asked.
  */
 static void drained_put(struct cache *c, struct obj *o, const struct jent *e, const char *etag)
 {

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cache/drain_priv.h"
 #include "util/cleanup.h"
@@ -63,8 +64,10 @@ static int copy_through(struct drain_try *t, const char *from, const struct reco
 		r = tier_get(store, drain_call(t, src->size), from, 0, UINT64_MAX, src->etag,
 			     &out.sink);
 	if (r == 0) {
-		const struct tier_source body = {
-			.fd = fd, .size = out.rec.size, .xxh3 = out.rec.xxh3};
+		bool link = (out.rec.known & REC_MODE) && S_ISLNK(out.rec.mode);
+		const struct tier_source body = {.fd = fd,
+						 .size = link ? 0 : out.rec.size,
+						 .xxh3 = out.rec.xxh3};
 
 		r = tier_put(store, drain_call(t, body.size), to, &body, &out.rec, pre, t->etag);
 	}

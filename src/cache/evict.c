@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Room: bytes are admitted before they are used, and what has gone longest unused makes way. Never
- * evicted: what is
- * open, what is not drained, what is pinned, and, where there is no store to have it from again,
- * everything.
+ * Room: bytes are admitted before they are used, and what has gone longest unused makes way.
+ * Never evicted: what is open, what is not drained, what is pinned, and, where there is no store
+ * to have it from again, everything.
  */
 #include <errno.h>
 #include <fcntl.h>

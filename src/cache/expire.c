@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The background round, once a second: objects at the end of their life go, mappings that outlived
- * their handles are looked
- * after, the state of the cache directory is checkpointed.
+ * The background round, once a second: objects at the end of their life go, mappings that
+ * outlived their handles are looked after, the state of the cache directory is checkpointed.
  *
  * The wall clock decides expiry. When it steps by more than a minute against the monotonic clock,
- * expiry pauses until it has
- * stayed in step for ten minutes.
+ * expiry pauses until it has stayed in step for ten minutes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -80,8 +78,7 @@ static void look_at_slice(struct round *r)
 
 /*
  * A mapping of the body is gone when a lease can be had on it, which nobody may have open for
- * writing: the session's own
- * descriptor steps aside meanwhile. Lock held
+ * writing: the session's own descriptor steps aside meanwhile. Lock held
  */
 static bool still_mapped(struct cache *c, struct wsession *wr)
 {

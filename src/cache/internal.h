@@ -142,9 +142,7 @@ struct obj {
 	struct dirinfo *dir; /* directories only */
 	struct wsession *wr;
 	struct fill *fill;
-	struct flight *
-		/* head (then it is running), publish, conversion: whoever waits for this obj */
-		flight;
+	struct flight *flight; /* whoever waits for this obj: HEAD (then running), publish, copy */
 	struct obj_extra *extra;
 	char *etag;	      /* NULL: none */
 	struct list files;    /* cfile.on_obj */
@@ -152,7 +150,8 @@ struct obj {
 	struct body disk, ram;
 	uint64_t node, ino, size;
 	int64_t mtime_ns, created_ns, expires_at, ttl;
-	int64_t ctime_ns; /* wall time: when name, attributes or xattrs changed here; the kernel's ctime if later than mtime */
+	/* wall time: when name, attributes or xattrs changed here; st_ctime is it or mtime */
+	int64_t ctime_ns;
 	int64_t checked_ns; /* monotonic: when a store last said so; 0 = not in this life */
 	int64_t tried_ns;   /* monotonic: when a store last gave no answer */
 	struct xxh3 xxh3;
@@ -370,10 +369,9 @@ void room_forget(struct cache *c); /* at the end */
 /* Admits bytes, evicting as needed. No lock held. 0 or -ENOSPC */
 int make_room(struct cache *c, struct local *l, uint64_t bytes, bool object);
 /*
- * Drops o's local copies; what is open keeps its bytes. In two steps, so that nobody opens what is
- * about to go:
- * body_retire() forgets them (lock held) and says what body_remove() has to do (ns held over both,
- * lock not).
+ * Drops o's local copies; what is open keeps its bytes. In two steps, so that nobody opens what
+ * is about to go: body_retire() forgets them (lock held) and says what body_remove() has to do
+ * (ns held over both, lock not).
  */
 enum { RETIRED_DISK = 1, RETIRED_RAM = 2, RETIRED_DISK_OPEN = 4, RETIRED_RAM_OPEN = 8 };
 unsigned int body_retire(struct cache *c, struct obj *o);
@@ -415,21 +413,20 @@ static inline void local_adjust_if(struct local *l, int64_t delta)
 
 /* --- lookup.c --- */
 /*
- * Makes sure that o's existence is known and fresh: 0, CACHE_PENDING or -errno (unknown). Lock held
- * on entry and exit,
- * may be dropped in between. full: a provisional record is not enough.
+ * Makes sure that o's existence is known and fresh: 0, CACHE_PENDING or -errno (unknown). Lock
+ * held on entry and exit, may be dropped in between. full: a provisional record is not enough.
  */
 int obj_refresh(struct cache *c, struct obj *o, bool full, struct cache_wait *w);
 /* The child for a change of names: known, live. A new reference. Lock held likewise. */
 int child_get(struct cache *c, struct obj *dir, const char *name, struct cache_wait *w,
 	      struct obj **ret);
-/* A name that a listing shows as an empty file may be a symlink: only a HEAD tells */
+/* What a listing shows with the size of a symlink may be one: only a HEAD tells */
 bool obj_is_vague(const struct obj *o);
 int64_t ttl_ns(const struct cache *c);
 /*
- * A store's word on o: its record, a directory, or absence (rec NULL). Another version retires the
- * old bodies: ns and lock held,
- * *ret_todo is for body_remove(). Returns what the kernel must be told: 0 nothing, 1 CACHE_EV_ATTR,
+ * A store's word on o: its record, a directory, or absence (rec NULL). Another version retires
+ * the old bodies: ns and lock held, *ret_todo is for body_remove(). Returns what the kernel must
+ * be told: 0 nothing, 1 CACHE_EV_ATTR,
  * 2 CONTENT, 3 NAME.
  */
 int obj_store_says(struct cache *c, struct obj *o, const struct record *rec, int64_t asked_ns,
@@ -487,8 +484,7 @@ void session_dirty(struct cache *c, struct obj *o); /* lock held: something chan
 /* --- commit.c: from file to journal to tree --- */
 /*
  * Journals what the file is now. hold: HELD until the last close; else (write: through) it is
- * uploaded at once, from a second
- * name of the same inode. No lock held
+ * uploaded at once, from a second name of the same inode. No lock held
  */
 int session_note(struct cache *c, struct obj *o, bool hold);
 void session_publish(struct cache *c,

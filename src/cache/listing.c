@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Listings: one pass over a store's pages brings a whole directory into the tree, with what a
- * listing tells (size and
- * version); nothing is asked name by name. A directory listed within list_ttl is shown from memory;
- * one that is a little
- * older is shown and refreshed behind; an older one is waited for.
+ * listing tells (size and version); nothing is asked name by name. A directory listed within
+ * list_ttl is shown from memory; one that is a little older is shown and refreshed behind; an
+ * older one is waited for.
  *
  * A complete listing is the store's word on absence too: names of this directory that it does not
- * have, and that are
- * not ours alone, are gone. A listing that failed says nothing about anybody.
+ * have, and that are not ours alone, are gone. A listing that failed says nothing about anybody.
  */
 #include <errno.h>
 #include <stdio.h>

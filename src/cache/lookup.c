@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Does a name exist, and what is it now? Answered from memory while that is fresh, then from the
- * local mirror, then by
- * the store: one HEAD for a single name, a listing once several names of one directory are asked
- * for.
+ * local mirror, then by the store: one HEAD for a single name, a listing once several names of
+ * one directory are asked for.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -179,7 +178,8 @@ int obj_store_says(struct cache *c, struct obj *o, const struct record *rec, int
 	if (o->dir && o->dir->n_live)
 		return 0; /* a name that is both: the directory is shown */
 	was = obj_live(o);
-	same = was && o->size == rec->size &&
+	/* A symlink's size is its target's length here, and a store says what it likes. */
+	same = was && (o->size == rec->size || S_ISLNK(o->mode)) &&
 	       (!(rec->known & REC_ETAG) || (o->etag && !strcmp(o->etag, rec->etag)));
 	resident = o->flags & (OBJ_RES_DISK | OBJ_RES_RAM);
 	if (was && !same) {
@@ -467,7 +467,7 @@ int child_get(struct cache *c, struct obj *dir, const char *name, struct cache_w
 
 bool obj_is_vague(const struct obj *o)
 {
-	return !obj_is_dir(o) && !obj_told_whole(o) && o->size == 0 && !o->wr;
+	return !obj_is_dir(o) && !obj_told_whole(o) && o->size == TIER_SYMLINK_SIZE && !o->wr;
 }
 
 int cache_lookup(struct cache *c, struct obj *dir, const char *name, struct cache_wait *w,

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Changes of names: mkdir, rmdir, symlink, unlink. Each is journalled first, then done on the local
- * disk, then in the tree,
- * all under cache.ns, so that what was acknowledged is found again and what was not leaves nothing
- * behind.
+ * Changes of names: mkdir, rmdir, symlink, unlink. Each is journalled first, then done on the
+ * local disk, then in the tree, all under cache.ns, so that what was acknowledged is found again
+ * and what was not leaves nothing behind.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The tree of objects: one struct obj a name that is known, found by (parent, name) in a hash
- * table. All functions
- * need cache.lock, unless they say otherwise.
+ * table. All functions need cache.lock, unless they say otherwise.
  */
 #include <errno.h>
 #include <string.h>
@@ -180,8 +179,7 @@ void obj_get(struct obj *o)
 
 /*
  * What must stay in memory although nobody refers to it: what is here and nowhere else, what the
- * eviction must find, and
- * what a listing told, as long as its directory is believed.
+ * eviction must find, and what a listing told, as long as its directory is believed.
  */
 static bool obj_worth_keeping(const struct obj *o)
 {

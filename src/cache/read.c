@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Reading from an open file: from its body, from the part of it that is here, or, where the tier
- * has no room, through a
- * buffer that is not kept.
+ * has no room, through a buffer that is not kept.
  */
 #include <errno.h>
 #include <fcntl.h>

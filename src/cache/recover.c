@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Recovery: the journal's entries become the tree again, files that a crash left half-way are
- * finished or dropped, and,
- * after a supervised restart, open files live on.
+ * finished or dropped, and, after a supervised restart, open files live on.
  *
- * What becomes of a put whose writer never closed (HELD): it is kept as its last flush or fsync saw
- * it; what was appended
- * after that is cut off; an empty file that was never released is dropped (a shell makes one before
- * its command writes).
+ * What becomes of a put whose writer never closed (HELD): it is kept as its last flush or fsync
+ * saw it; what was appended after that is cut off; an empty file that was never released is
+ * dropped (a shell makes one before its command writes).
  */
 #include <dirent.h>
 #include <errno.h>
@@ -217,9 +215,8 @@ static void recover_gone(struct cache *c, const struct line *line, size_t i, con
 }
 
 /*
- * Journal and local disk change under one lock, so that only the last entry of all can be one whose
- * rename here did not
- * happen. What is at the old name of any other came later.
+ * Journal and local disk change under one lock, so that only the last entry of all can be one
+ * whose rename here did not happen. What is at the old name of any other came later.
  */
 static void recover_rename(struct cache *c, const struct line *line, size_t i)
 {
@@ -369,7 +366,7 @@ static bool never_was(struct cache *c, const struct jent *e)
 
 	return !e->size && !(e->rec.known & REC_XXH3) &&
 	       (e->base.cond == TIER_IF_ABSENT || has_store(c) ||
-			    !fs_stat_beneath(c->disk->objects_fd, e->key, &st));
+		!fs_stat_beneath(c->disk->objects_fd, e->key, &st));
 }
 
 /* As its last flush saw it. */

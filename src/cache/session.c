@@ -15,9 +15,9 @@
  *	or one in RAM                                           a copy; whoever reads the old one
  *	keeps it
  *
- * A crash before the first flush leaves a staging file that no journal entry names: it is dropped,
- * and the store has the
- * object as it was. Where there is no store, the journal names it before it is moved.
+ * A crash before the first flush leaves a staging file that no journal entry names: it is
+ * dropped, and the store has the object as it was. Where there is no store, the journal names it
+ * before it is moved.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Waiting without a thread: a call that cannot go on leaves its struct cache_wait on the list of
- * whatever will
- * wake it, and on the clock. Exactly one of waker, clock and cancel takes it off both lists (under
- * cache.lock) and
- * then, without the lock, calls done().
+ * whatever will wake it, and on the clock. Exactly one of waker, clock and cancel takes it off
+ * both lists (under cache.lock) and then, without the lock, calls done().
  */
 #include <errno.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Writing: every byte passes here, so that limits hold before bytes are used. A writer that the
- * limits hold back waits
- * without a thread until something was drained or evicted; where nothing can be, it gets ENOSPC.
+ * limits hold back waits without a thread until something was drained or evicted; where nothing
+ * can be, it gets ENOSPC.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -74,9 +74,8 @@ static int check_dirty(struct cache *c, struct cache_wait *w)
 }
 
 /*
- * What writing [off, off + len) may add to the file: all of it where there may be holes, else what
- * lies behind the part
- * that is claimed. Lock held
+ * What writing [off, off + len) may add to the file: all of it where there may be holes, else
+ * what lies behind the part that is claimed. Lock held
  */
 static uint64_t claim(struct wsession *wr, uint64_t off, uint64_t len, bool holes)
 {

@@ -4,8 +4,7 @@
  * (user.cogfs.*), from one table.
  *
  * Setting a read-only user.cogfs.* name succeeds and does nothing: rsync -X and cp -a copy what
- * they listed. Names of other
- * namespaces do not exist here.
+ * they listed. Names of other namespaces do not exist here.
  */
 #include <errno.h>
 #include <inttypes.h>

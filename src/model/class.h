@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Class patterns: which objects a class holds. Literal text, {name} and * within a part of the path
- * ({name} wants at least
- * one byte), ** as a whole part for any number of parts. First match wins.
+ * Class patterns: which objects a class holds. Literal text, {name} and * within a part of the
+ * path ({name} wants at least one byte), ** as a whole part for any number of parts. First match
+ * wins.
  */
 #ifndef MODEL_CLASS_H
 #define MODEL_CLASS_H

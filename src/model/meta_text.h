@@ -13,8 +13,7 @@
 /*
  * A header's value survives proxies and signing only without leading, trailing and double spaces,
  * without control characters and what is no ASCII, and without a look of RFC 2047 ("=?"): those
- * bytes and
- * '%' become %XX. malloc'ed; NULL: no memory.
+ * bytes and '%' become %XX. malloc'ed; NULL: no memory.
  */
 char *meta_percent_encode(const void *value, size_t len);
 /* A '%' that no two hex digits follow stands for itself. malloc'ed, with a NUL behind it; NULL: no

@@ -3,9 +3,9 @@
  * Functions that are not used in cogfs. The build includes this header before
  * every source, so that a use is a compile error whose text names the function.
  *
- * They fall into three kinds: those that write without knowing how much room
- * there is, those whose answer lives in static storage that another thread
- * overwrites, and those that cannot report an error. What to take instead:
+ * They fall into three kinds: those that write without knowing how much room there is, those
+ * whose answer lives in static storage that another thread overwrites, and those that cannot
+ * report an error. What to take instead:
  *
  *   strcpy strcat strncpy strncat      memcpy with a checked length, snprintf
  *   sprintf vsprintf                   snprintf, vsnprintf, asprintf

@@ -18,8 +18,8 @@ static void append(char text[TEXT_MAX], const char *s)
 }
 
 /*
- * Formats aside first: an argument may point into e->text itself, as in
- * err_set(e, code, "%s (again)", e->text).
+ * Formats aside first: an argument may point into e->text itself, as in err_set(e, code, "%s
+ * (again)", e->text).
  */
 int err_set(struct err *e, int code, const char *fmt, ...)
 {

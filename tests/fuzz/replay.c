@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A main() for fuzz targets without libFuzzer: runs the inputs it is given
- * (files, or folders of files), then mutations of them. The generator has a
- * fixed seed, so that a failure happens again; --seed takes another.
+ * A main() for fuzz targets without libFuzzer: runs the inputs it is given (files, or folders of
+ * files), then mutations of them. The generator has a fixed seed, so that a failure happens
+ * again; --seed takes another.
  *
  *   fuzz_NAME [--mutations N] [--seed N] FILE-OR-FOLDER...
  */

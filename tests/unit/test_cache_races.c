@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Eight threads do at random what programs do, on few names, in a disk tier that is too small for
- * them. Afterwards
- * everything must be told the same by this host, by the store, by this host after a restart and by
- * another host, and
- * nothing may be left over: no wait, no fill, no room that nobody uses.
+ * them. Afterwards everything must be told the same by this host, by the store, by this host
+ * after a restart and by another host, and nothing may be left over: no wait, no fill, no room
+ * that nobody uses.
  */
 #include <dirent.h>
 #include <ftw.h>

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How opens are answered. The kernel's rules are data here, as they were measured: what is held,
- * what is wanted,
- * and whether the kernel refuses.
+ * what is wanted, and whether the kernel refuses.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Nodes and handles in memory that outlives a worker: ids are never used twice, names follow
- * renames, and a
- * worker that is killed between any two instructions leaves tables that the next one can build on.
+ * renames, and a worker that is killed between any two instructions leaves tables that the next
+ * one can build on.
  *
  * The cache behind the nodes is a fake: six functions, and an obj that is a counter.
  */

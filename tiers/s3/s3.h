@@ -255,7 +255,7 @@ int s3_look_before(struct s3 *s3, struct tier_call *call, const char *key,
  * directory" also when another call removes the directory above at the same moment. Pauses shortly.
  */
 bool s3_refusal_again(struct s3 *s3, struct tier_call *call, int code, int tries);
-/* An empty object: a marker or a symlink. */
+/* What has no bytes of its own: an empty file, a marker, a symlink. */
 int s3_put_empty(struct s3 *s3, struct tier_call *call, const char *key, bool marker,
 		 const struct record *rec, const struct tier_pre *pre, char *ret_etag);
 int s3_multipart_put(struct s3 *s3, struct tier_call *call, const char *key,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Put: markers and symlinks as empty objects, small bodies in one request, large ones in parts.
+ * Put: markers and symlinks from memory, small bodies in one request, large ones in parts.
  *
  * A body is read once before it is sent, for its SHA-256, which the signature covers: so a body
  * that changes while it is sent is refused by the server. SHA-256 and no x-amz-checksum-*, because
@@ -76,12 +76,21 @@ static int put_object(struct s3 *s3, struct tier_call *call, struct s3_request *
 	return rc < 0 ? rc : s3_etag_of(&response, ret_etag, &call->err);
 }
 
+static bool is_symlink(const struct record *rec)
+{
+	return (rec->known & REC_MODE) && S_ISLNK(rec->mode);
+}
+
 int s3_put_empty(struct s3 *s3, struct tier_call *call, const char *key, bool marker,
 		 const struct record *rec, const struct tier_pre *pre, char *ret_etag)
 {
 	CLEANUP_S3_REQUEST struct s3_request rq = {
 		.key = key, .marker = marker, .body = HTTP_BODY_MEM, .mem = "", .len = 0};
 
+	if (is_symlink(rec)) {
+		rq.mem = TIER_SYMLINK_BODY;
+		rq.len = TIER_SYMLINK_SIZE;
+	}
 	return put_object(s3, call, &rq, rec, pre, ret_etag);
 }
 

@@ -73,9 +73,8 @@ int mountpoint_unmount(const char *dir, bool lazy, struct err *err)
 /* --- before the mount --- */
 
 /*
- * A cogfs whose processes are gone answers ENOTCONN: to statfs(2) always, to stat(2) not as long as
- * the kernel has
- * the attributes. Others' mounts are not ours to take away.
+ * A cogfs whose processes are gone answers ENOTCONN: to statfs(2) always, to stat(2) not as long
+ * as the kernel has the attributes. Others' mounts are not ours to take away.
  */
 static int clear_dead_mount(const struct mount_table *table, const char *dir, struct err *err)
 {
