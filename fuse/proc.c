@@ -110,7 +110,7 @@ bool proc_holds(pid_t tid, uint64_t ino)
 
 		if (de->d_name[0] == '.')
 			continue;
-		/* As the kernel knows it: a file of ours must not be asked about while we answer. */
+		/* As the kernel knows it: while we answer, we must not be asked. */
 		if (!statx(dirfd(d), de->d_name, AT_STATX_DONT_SYNC, STATX_INO, &st))
 			found = st.stx_ino == ino;
 		else

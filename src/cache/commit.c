@@ -50,7 +50,7 @@ static int session_record(struct obj *o, struct record *ret)
 	ret->xxh3 = (struct xxh3){{0}};
 	ret->known = (ret->known | REC_SIZE | REC_MTIME | REC_MODE | REC_OWNER | REC_USER) &
 		     ~(REC_ETAG | REC_XXH3);
-	/* A checksum says that this is all there will be: recovery keeps an empty file only then. */
+	/* A checksum says that this is all: recovery keeps an empty file only then. */
 	if (wr->closed && !ret->size) {
 		ret->xxh3 = xxh3_of("", 0);
 		ret->known |= REC_XXH3;
