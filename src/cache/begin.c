@@ -166,7 +166,7 @@ static int begin_body(struct cache *c, struct obj *o, struct begun *b)
 
 		if (!key)
 			return -ESTALE;
-		staged = journal_body(c, key, &seq);
+		staged = journal_bytes(c->journal, key, &seq);
 		SCOPE_LOCK(&c->lock);
 		size = o->size;
 	}

@@ -230,7 +230,7 @@ static uint64_t journalled(struct cache *c, const struct obj *o)
 {
 	CLEANUP_FREE char *key = o->exist == EX_LOCAL || !has_store(c) ? obj_key_locked(o) : NULL;
 
-	return key ? journal_body(c, key, NULL) : 0;
+	return key ? journal_bytes(c->journal, key, NULL) : 0;
 }
 
 static int open_cold(struct cache *c, struct obj *o, int flags, struct cache_wait *w,

@@ -504,10 +504,6 @@ struct jbase obj_base(const struct obj *o);
 void room_freed(struct cache *c);
 /* Waiting for room: CACHE_PENDING, or -ENOSPC where nothing is on its way out. Lock held */
 int room_wait(struct cache *c, struct cache_wait *w);
-/*
- * The live put of o's key, if its bytes are in the journal only: staging id, or 0. Lock not needed
- */
-uint64_t journal_body(struct cache *c, const char *key, uint64_t *ret_seq);
 
 /* --- names.c --- */
 /*

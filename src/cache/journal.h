@@ -243,6 +243,12 @@ void jent_release(struct jent *e);
 int jent_copy(struct jent *dst, const struct jent *src);
 
 /*
+ * The bytes of what is called key now, where a live put has them, be it under a name that pending
+ * renames of the object or of a directory above it have left since: staging id, or 0.
+ */
+uint64_t journal_bytes(struct journal *j, const char *key, uint64_t *ret_seq);
+
+/*
  * A name in the store's view. Where a pending rename (of a file or a directory) covers key: 1,
  * and *ret_store_key (malloc'ed) is where the object still may be; 0: none does. -ENOENT: key is
  * the old name of such a rename, or below it: what the store may still show there is not key's.

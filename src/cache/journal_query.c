@@ -164,6 +164,62 @@ static struct jplace *last_rename(struct journal *j, const char *key, uint64_t p
 	return best;
 }
 
+/*
+ * The newest change of exactly this name that stands in line between `after` (may be NULL) and
+ * before; of its bytes only, where asked for.
+ */
+static const struct ent *last_change(struct journal *j, const char *key, const struct ent *after,
+				     uint64_t before, bool bytes)
+{
+	const struct jnode *n = jtree_find(j, key);
+
+	for (struct list *it = n ? n->entries.prev : NULL; n && it != &n->entries; it = it->prev) {
+		const struct ent *e = list_entry(it, struct jplace, link)->ent;
+
+		if (after && e->pos <= after->pos)
+			break;
+		if (e->pos < before && e->pub.op != J_RENAME &&
+		    !(bytes && (e->pub.op == J_META || e->pub.op == J_MKDIR)))
+			return e;
+	}
+	return NULL;
+}
+
+/* The name that what is called name had before that rename. */
+static char *name_before(const struct jent *rename, const char *name)
+{
+	char *before;
+
+	return asprintf(&before, "%s%s", rename->key, name + strlen(rename->to)) < 0 ? NULL
+										     : before;
+}
+
+uint64_t journal_bytes(struct journal *j, const char *key, uint64_t *ret_seq)
+{
+	CLEANUP_FREE char *at = strdup(key);
+	uint64_t pos = UINT64_MAX;
+	SCOPE_LOCK(&j->lock);
+
+	while (at) {
+		struct jplace *p = last_rename(j, at, pos);
+		const struct ent *e = last_change(j, at, p ? p->ent : NULL, pos, true);
+		char *before;
+
+		if (e && e->pub.op == J_PUT) {
+			if (ret_seq)
+				*ret_seq = e->pub.seq;
+			return e->pub.staging_id;
+		}
+		if (e || !p || p == &p->ent->place[PLACE_KEY])
+			break;
+		before = name_before(&p->ent->pub, at);
+		free(at);
+		at = before;
+		pos = p->ent->pos;
+	}
+	return 0;
+}
+
 int journal_origin(struct journal *j, const char *key, char **ret_store_key)
 {
 	CLEANUP_FREE char *at = NULL;

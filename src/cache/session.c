@@ -107,30 +107,6 @@ struct jbase obj_base(const struct obj *o)
 	return base;
 }
 
-uint64_t journal_body(struct cache *c, const char *key, uint64_t *ret_seq)
-{
-	struct jent e, before;
-	uint64_t id = 0;
-
-	if (journal_find(c->journal, key, &e))
-		return 0;
-	/* Renamed while it was on its way: its bytes go under the name that they had. */
-	if (e.op == J_RENAME && !journal_find(c->journal, e.key, &before)) {
-		bool older = before.op == J_PUT &&
-			     before.seq < e.seq; /* else somebody else's, who took the name since */
-
-		jent_release(older ? &e : &before);
-		e = older ? before : e;
-	}
-	if (e.op == J_PUT) {
-		id = e.staging_id;
-		if (ret_seq)
-			*ret_seq = e.seq;
-	}
-	jent_release(&e);
-	return id;
-}
-
 static void begin_job(struct cache *c, void *arg)
 {
 	struct obj *o = arg;
@@ -204,7 +180,7 @@ static bool bytes_here(struct cache *c, struct obj *o)
 	if (o->flags & (OBJ_RES_DISK | OBJ_RES_RAM))
 		return true;
 	key = o->exist == EX_LOCAL ? obj_key_locked(o) : NULL;
-	return key && journal_body(c, key, NULL);
+	return key && journal_bytes(c->journal, key, NULL);
 }
 
 /* Lock held, dropped in between */

@@ -153,6 +153,36 @@ static void test_origin_follows_renames_backwards(void **state)
 	assert_int_equal(journal_origin(f->j, "bx", &key), 0);
 }
 
+static void test_bytes_are_found_under_the_name_that_they_were_put_at(void **state)
+{
+	struct journal_fixture *f = *state;
+	uint64_t seq = 0, put = jf_put(f, "d/a", "1", ABSENT, false), id;
+
+	jf_take(f); /* so that it keeps its name */
+	id = journal_bytes(f->j, "d/a", &seq);
+	assert_int_equal(seq, put);
+	assert_int_not_equal(id, 0);
+	jf_rename(f, "d/a", "d/b", false, true);
+	jf_rename(f, "d", "e", true, true);
+	assert_int_equal(journal_bytes(f->j, "e/b", NULL), id);
+	assert_int_equal(journal_bytes(f->j, "d/a", NULL), 0);
+	jf_meta(f, "e/b", 0600, (struct jbase){.cond = TIER_ANY});
+	assert_int_equal(journal_bytes(f->j, "e/b", NULL), id);
+	jf_change(f, J_DELETE, "e/b", (struct jbase){.cond = TIER_ANY});
+	assert_int_equal(journal_bytes(f->j, "e/b", NULL), 0);
+}
+
+static void test_bytes_of_who_took_the_name_since_are_not_taken_for_ours(void **state)
+{
+	struct journal_fixture *f = *state;
+
+	jf_put(f, "x", "theirs", ABSENT, false); /* older, but renamed behind ours */
+	jf_rename(f, "a", "b", false, true);
+	jf_rename(f, "x", "a", false, true);
+	assert_int_equal(journal_bytes(f->j, "b", NULL), 0);
+	assert_int_not_equal(journal_bytes(f->j, "a", NULL), 0);
+}
+
 static void test_name_now_follows_renames_and_knows_what_is_gone(void **state)
 {
 	struct journal_fixture *f = *state;
@@ -185,6 +215,8 @@ int main(void)
 		TEST(test_directory_rename_takes_its_tree_along),
 		TEST(test_directory_rename_in_the_store_comes_first),
 		TEST(test_origin_follows_renames_backwards),
+		TEST(test_bytes_are_found_under_the_name_that_they_were_put_at),
+		TEST(test_bytes_of_who_took_the_name_since_are_not_taken_for_ours),
 		TEST(test_name_now_follows_renames_and_knows_what_is_gone),
 	};
 
