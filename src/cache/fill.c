@@ -469,6 +469,20 @@ static int fetch_done(struct cache *c, struct fetch *ft, int r, struct list *out
 	return tell;
 }
 
+/*
+ * Bytes of a block that is not complete have no room any more. What lies behind the request is
+ * another's.
+ */
+static void fetch_punch(const struct fetch *ft)
+{
+	uint64_t from = ft->at - ft->at % FILL_BLOCK;
+	uint64_t end = (uint64_t)(ft->first + ft->n) * FILL_BLOCK;
+
+	if (from < end)
+		(void)fallocate(ft->f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, from,
+				end - from);
+}
+
 static void fetch_job(struct cache *c, void *arg)
 {
 	struct fetch *ft = arg;
@@ -485,9 +499,8 @@ static void fetch_job(struct cache *c, void *arg)
 		fetch_gone(c, f, r);
 	else if (r && r != -ENOSPC)
 		fill_note_error(c, f, r, err_text(&err, r));
-	if (r && ft->announced) /* bytes of a block that is not complete have no room any more */
-		(void)fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-				ft->at - ft->at % FILL_BLOCK, (uint64_t)ft->n * FILL_BLOCK);
+	if (r && ft->announced)
+		fetch_punch(ft);
 	{
 		SCOPE_LOCK(&c->lock);
 		last = !r && f->obj && !f->finishing && f->n_present == f->n_blocks;
