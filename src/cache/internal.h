@@ -55,11 +55,10 @@ enum obj_flags {
 	OBJ_PROBED = 1 << 3, /* the local mirror was asked */
 	OBJ_PINNED = 1 << 4,
 	OBJ_ARCHIVED = 1 << 5,
-	OBJ_OWN_DIR = 1 << 6, /* a directory that mkdir made: it stays when it is empty */
+	OBJ_OWN_DIR = 1 << 6, /* a directory that somebody made: it stays when it is empty */
 	OBJ_BUSY = 1 << 7, /* a publish or conversion runs without the lock: wait on the flight */
 	/* a directory that mkdir made here and that was never anywhere else */
 	OBJ_NEW_DIR = 1 << 9,
-	OBJ_KEEP_DIR = 1 << 10, /* emptied here: stays until rmdir, as rm -r expects */
 	OBJ_SUSPECT = 1 << 8, /* filled shortly before a crash of the machine: verify before use */
 };
 
@@ -93,6 +92,8 @@ struct dirinfo {
 	int error;	     /* of the last listing, 0 */
 	bool big;	     /* more than one page: single names are asked for apart */
 	bool mirror_read;    /* names of the local mirror are in the tree */
+	/* monotonic: when the last name below went here. rm -r and the like still need it a while */
+	int64_t emptied_ns;
 	unsigned int misses; /* names asked for one by one since the last listing */
 	unsigned int n_live; /* children that are there (for rmdir and for implied directories) */
 };
@@ -431,8 +432,13 @@ int64_t ttl_ns(const struct cache *c);
  */
 int obj_store_says(struct cache *c, struct obj *o, const struct record *rec, int64_t asked_ns,
 		   unsigned int *ret_todo);
-/* The same with its locks, the removal and the kernel's notice. No lock held */
+/*
+ * The same with its locks, the removal and the kernel's notice; a directory takes along what is
+ * below it. No lock held
+ */
 void obj_word(struct cache *c, struct obj *o, const struct record *rec, int64_t asked_ns);
+/* A name of dir went here: if it was the last one, dir stays for a while. Lock held */
+void dir_lost_name(struct cache *c, struct obj *dir);
 /* It was deleted or renamed here: what the store may still show under key is not key's */
 bool name_pending_gone(struct cache *c, const char *key);
 /* Where the store has the object: a pending rename may not have reached it. malloc'ed */
@@ -444,6 +450,11 @@ char *store_key(struct cache *c, const char *key);
  */
 int dir_load(struct cache *c, struct obj *dir, struct cache_wait *w);
 int list_start(struct cache *c, struct obj *dir); /* lock held */
+/*
+ * The store does not have these names of dir: all, or those that its last listing did not show.
+ * Gone, unless they are ours or were seen after asked_ns. No lock held
+ */
+void children_gone(struct cache *c, struct obj *dir, bool unseen, int64_t asked_ns);
 
 /* --- fill.c --- */
 /* o's fill, made where missing. Lock held; NULL with *err */

@@ -26,6 +26,7 @@ struct batch {
 	struct cache *c;
 	size_t prefix_len;
 	bool at_root;
+	bool marker; /* the directory's own was among them */
 	size_t n, cap;
 	struct batch_item *v;
 };
@@ -56,8 +57,10 @@ static int take_entry(void *arg, const struct tier_entry *e)
 	const char *name = e->key + b->prefix_len;
 	size_t len = e->key_len - b->prefix_len;
 
-	if (e->key_len < b->prefix_len || (e->marker && !len))
-		return 0; /* the directory's own marker */
+	if (e->marker && e->key_len + 1 == b->prefix_len)
+		b->marker = true;
+	if (e->key_len < b->prefix_len)
+		return 0;
 	if (key_part_check(name, len, b->at_root)) {
 		if (!(b->at_root && len == strlen(CONTROL_DIR) && !memcmp(name, CONTROL_DIR, len)))
 			count_one(b->c->counters, COUNTER_unsafe_keys);
@@ -151,7 +154,8 @@ static bool is_stopping(struct cache *c)
 	return c->stopping;
 }
 
-static int list_prefix(struct cache *c, struct obj *dir, const char *prefix, struct err *err)
+static int list_prefix(struct cache *c, struct obj *dir, const char *prefix, bool *marker,
+		       struct err *err)
 {
 	struct batch b = {.c = c, .prefix_len = strlen(prefix), .at_root = !*prefix};
 	struct tier_list_req req = {.prefix = prefix, .delimiter = true};
@@ -176,11 +180,11 @@ static int list_prefix(struct cache *c, struct obj *dir, const char *prefix, str
 			page_done(c, dir, token);
 	} while (!r && token && !is_stopping(c));
 	free(b.v);
+	*marker |= b.marker;
 	return r ? r : token ? -ECANCELED : 0;
 }
 
-/* Names that a complete listing did not have: gone, unless they are ours or came after it began. */
-static void sweep_unseen(struct cache *c, struct obj *dir, int64_t began)
+void children_gone(struct cache *c, struct obj *dir, bool unseen, int64_t asked_ns)
 {
 	struct obj **gone = NULL;
 	size_t n = 0, cap = 0;
@@ -191,8 +195,8 @@ static void sweep_unseen(struct cache *c, struct obj *dir, int64_t began)
 			struct obj *o = list_entry(it, struct obj, sibling);
 			struct obj **v;
 
-			if (o->exist != EX_PRESENT || o->round == dir->dir->round ||
-			    o->checked_ns > began)
+			if (o->exist != EX_PRESENT || o->checked_ns > asked_ns ||
+			    (unseen && o->round == dir->dir->round))
 				continue;
 			if (n == cap) {
 				v = realloc(gone, (cap ? cap * 2 : 64) * sizeof(*gone));
@@ -206,7 +210,7 @@ static void sweep_unseen(struct cache *c, struct obj *dir, int64_t began)
 		}
 	}
 	for (size_t i = 0; i < n; i++) {
-		obj_word(c, gone[i], NULL, began);
+		obj_word(c, gone[i], NULL, asked_ns);
 		obj_unref(c, gone[i]);
 	}
 	free(gone);
@@ -226,7 +230,7 @@ static bool is_still_at(struct cache *c, struct obj *dir, const char *key, const
 	return at_now && !strcmp(key_now, key) && (!strcmp(at_now, at) || !strcmp(at_now, key));
 }
 
-static int list_dir(struct cache *c, struct obj *dir, struct err *err)
+static int list_dir(struct cache *c, struct obj *dir, bool *marker, struct err *err)
 {
 	CLEANUP_FREE char *key = obj_key(c, dir);
 	CLEANUP_FREE char *at = key ? store_key(c, key) : NULL;
@@ -236,10 +240,9 @@ static int list_dir(struct cache *c, struct obj *dir, struct err *err)
 
 	if (!prefix || !own)
 		return -ENOMEM;
-	r = list_prefix(c, dir, prefix, err);
-	if (!r && strcmp(prefix, own) != 0)
-		r = list_prefix(c, dir, own,
-				err); /* a rename is under way: some are here already */
+	r = list_prefix(c, dir, prefix, marker, err);
+	if (!r && strcmp(prefix, own) != 0) /* a rename is under way: some are here already */
+		r = list_prefix(c, dir, own, marker, err);
 	return r || is_still_at(c, dir, key, at) ? r : -EAGAIN;
 }
 
@@ -251,18 +254,28 @@ static void note_list_error(struct cache *c, struct obj *dir, int r, const struc
 		cache_note_error(c, key, r, err_text(err, r));
 }
 
+/* Whether it is a directory of its own, or only what its names imply. Lock held */
+static void note_marker(struct obj *dir, bool marker, int64_t began)
+{
+	if (marker)
+		dir->flags |= OBJ_OWN_DIR;
+	else if (dir->exist == EX_PRESENT && dir->checked_ns <= began)
+		dir->flags &= ~OBJ_OWN_DIR;
+}
+
 static void list_job(struct cache *c, void *arg)
 {
 	struct obj *dir = arg;
 	struct err err = {{0}};
 	int64_t began = clock_mono(c->clock);
 	struct list out;
-	int r = list_dir(c, dir, &err);
+	bool marker = false;
+	int r = list_dir(c, dir, &marker, &err);
 	bool again = r == -EAGAIN;
 
 	list_init(&out);
 	if (!r)
-		sweep_unseen(c, dir, began);
+		children_gone(c, dir, true, began);
 	else if (r != -ECANCELED && !again)
 		note_list_error(c, dir, r, &err);
 	{
@@ -275,6 +288,7 @@ static void list_job(struct cache *c, void *arg)
 		if (!r) {
 			d->listed_ns = began;
 			d->big = false;
+			note_marker(dir, marker, began);
 		} else if (!again) {
 			dir->tried_ns = clock_mono(c->clock);
 		}

@@ -121,12 +121,29 @@ void obj_emit(struct cache *c, enum cache_event ev, struct obj *o)
 
 /* --- what a store says --- */
 
+/* How long a directory that was emptied here stays, if nothing in the store implies it. */
+#define EMPTIED_NS (5 * NSEC_PER_SEC)
+
+void dir_lost_name(struct cache *c, struct obj *dir)
+{
+	if (!dir->dir->n_live)
+		dir->dir->emptied_ns = clock_mono(c->clock);
+}
+
+/* Something of ours lies below, or did a moment ago. Lock held */
+static bool dir_in_use(struct cache *c, const struct obj *o)
+{
+	return o->dir && (o->dir->n_live ||
+			  (o->dir->emptied_ns &&
+			   clock_mono(c->clock) - o->dir->emptied_ns < EMPTIED_NS));
+}
+
 static int store_says_absent(struct cache *c, struct obj *o, unsigned int *ret_todo)
 {
 	bool was = obj_live(o);
 
-	if ((o->dir && o->dir->n_live) || o->flags & OBJ_KEEP_DIR)
-		return 0; /* something of ours lies below, or did a moment ago */
+	if (dir_in_use(c, o))
+		return 0;
 	obj_set_exist(o, EX_ABSENT);
 	o->flags &= ~OBJ_OWN_DIR;
 	if (o->fill)
@@ -196,13 +213,25 @@ int obj_store_says(struct cache *c, struct obj *o, const struct record *rec, int
 	return !was ? 0 : same ? (resident ? 0 : CACHE_EV_ATTR + 1) : CACHE_EV_CONTENT + 1;
 }
 
+/* The store has no such directory, and so nothing below it either. Lock not held */
+static bool gone_with_all(struct cache *c, struct obj *o, const struct record *rec,
+			  int64_t asked_ns)
+{
+	SCOPE_LOCK(&c->lock);
+	return !rec && obj_is_dir(o) && o->dir && o->exist == EX_PRESENT &&
+	       o->checked_ns <= asked_ns;
+}
+
 /* Applies a store's word with both locks, removes what it retires, tells the kernel. */
 void obj_word(struct cache *c, struct obj *o, const struct record *rec, int64_t asked_ns)
 {
+	bool dir = gone_with_all(c, o, rec, asked_ns);
 	CLEANUP_FREE char *key = NULL;
 	unsigned int todo;
 	int ev;
 
+	if (dir)
+		children_gone(c, o, false, asked_ns);
 	{
 		SCOPE_LOCK(&c->ns);
 		{
@@ -212,6 +241,8 @@ void obj_word(struct cache *c, struct obj *o, const struct record *rec, int64_t 
 		}
 		if (todo && key)
 			body_remove(c, o, key, todo);
+		if (dir && ev && key)
+			mirror_rmdir(c, key);
 	}
 	if (ev)
 		obj_emit(c, ev - 1, o);
@@ -373,8 +404,9 @@ static bool known_now(struct cache *c, struct obj *o, bool full)
 	}
 	if (o->exist == EX_PRESENT && fresh(c, o->checked_ns, ttl_ns(c)))
 		return !full || S_ISDIR(o->mode) || obj_told_whole(o);
+	/* Its own listing speaks for a directory, unless that found nothing at all. */
 	if (o->exist == EX_PRESENT && S_ISDIR(o->mode) && o->dir &&
-	    fresh(c, o->dir->listed_ns, ttl_ns(c)))
+	    fresh(c, o->dir->listed_ns, ttl_ns(c)) && (o->flags & OBJ_OWN_DIR || dir_in_use(c, o)))
 		return true;
 	if (o->exist == EX_ABSENT &&
 	    fresh(c, o->checked_ns, c->config->mount.negative_ttl_ms * NSEC_PER_MSEC))

@@ -300,8 +300,7 @@ static void tree_unlink(struct cache *c, struct obj *o, const char *key)
 		obj_set_exist(ghost, pending ? EX_DELETED : EX_ABSENT);
 		obj_put_locked(c, ghost);
 	}
-	if (!dir->dir->n_live)
-		dir->flags |= OBJ_KEEP_DIR;
+	dir_lost_name(c, dir);
 	stamp(c, dir);
 	obj_put_locked(c, dir);
 }
@@ -384,15 +383,16 @@ int cache_unlink(struct cache *c, struct obj *dir, const char *name, struct cach
 
 /* --- rmdir --- */
 
-static int journal_rmdir(struct cache *c, struct obj *o, const char *key)
+/*
+ * Also where nobody is known to have made it: until the deletes below are drained, the store still
+ * shows it, and the entry, which comes behind them, says that it is gone.
+ */
+static int journal_rmdir(struct cache *c, const char *key)
 {
 	struct jent change = {.op = J_RMDIR, .key = (char *)key};
 
-	{
-		SCOPE_LOCK(&c->lock);
-		if (!has_store(c) || !(o->flags & OBJ_OWN_DIR))
-			return 0; /* nobody made it: it went with what was below */
-	}
+	if (!has_store(c))
+		return 0;
 	record_init(&change.rec);
 	return append_change(c, &change, false, NULL);
 }
@@ -427,7 +427,7 @@ int cache_rmdir(struct cache *c, struct obj *dir, const char *name, struct cache
 		key = obj_key_locked(o);
 	}
 	if (!r)
-		r = key ? journal_rmdir(c, o, key) : -ENOMEM;
+		r = key ? journal_rmdir(c, key) : -ENOMEM;
 	if (!r)
 		mirror_rmdir(c, key);
 	if (!r) {

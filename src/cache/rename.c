@@ -126,8 +126,7 @@ static int tree_rename(struct cache *c, struct obj *o, struct obj *to_dir, const
 		}
 		obj_set_exist(o, EX_LOCAL);
 	}
-	if (!from_dir->dir->n_live)
-		from_dir->flags |= OBJ_KEEP_DIR;
+	dir_lost_name(c, from_dir);
 	from_dir->mtime_ns = to_dir->mtime_ns = clock_wall(c->clock);
 	obj_put_locked(c, from_dir);
 	return r;

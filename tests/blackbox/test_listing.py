@@ -63,6 +63,54 @@ def test_marker_objects(new_mount, store):
     assert store.keys() == {"full/": 0}
 
 
+def test_links_of_another_host(new_mount, store):
+    """A listing tells links from files, and asks only about what has a link's size."""
+    a = new_mount("a", store)
+    os.mkdir(a / "d")
+    os.symlink("../else where", a / "d/link")
+    (a / "d/empty").write_bytes(b"")
+    a.flush()
+    link_size = store.keys()["d/link"]
+    store.put("d/same-size", b"x" * link_size)
+    b = new_mount("b", store, config={"mount": {"list_ttl": "1h"}})
+    kinds = {e.name: (e.is_symlink(), e.is_file(follow_symlinks=False)) for e in os.scandir(b / "d")}
+    assert kinds == {"link": (True, False), "empty": (False, True), "same-size": (False, True)}
+    assert os.readlink(b / "d/link") == "../else where"
+    assert os.lstat(b / "d/link").st_size == len("../else where")
+    assert (b / "d/same-size").read_bytes() == b"x" * link_size
+    if store.kind == "s3":
+        assert not b.proxy.seen("HEAD", "d/empty")
+
+
+def test_directory_goes_with_all_below(new_mount, store):
+    """What another host removed with all that was below it is gone here, although it was seen."""
+    store.put_many({"d/e/f": b"1", "d/g": b"2"})
+    a = new_mount("a", store)
+    assert (a / "d/e/f").read_bytes() == b"1" and (a / "d/g").read_bytes() == b"2"
+    store.delete("d/e/f")
+    store.delete("d/g")
+    if store.kind == "dir":
+        os.rmdir(store.path / "d/e")
+        os.rmdir(store.path / "d")
+    eventually(lambda: not (a / "d").exists(), what="the directory's end")
+    raises(errno.ENOENT, os.stat, a / "d/e/f")
+    assert os.listdir(a.dir) == []
+
+
+def test_emptied_directory_can_be_filled_again(new_mount, store):
+    """Who deletes the last file of a directory can put another one there."""
+    store.put("d/old", b"1")
+    a = new_mount("a", store, config={"write": {"upload_delay": "0ms"}})
+    for i in range(3):
+        for name in os.listdir(a / "d"):
+            os.unlink(a / "d" / name)
+        a.flush()
+        time.sleep(1.2)
+        (a / f"d/{i}").write_bytes(b"2")
+    a.flush()
+    assert store.keys() == {"d/2": 1}
+
+
 def test_direct_name_without_listing(new_mount, store):
     """A deep path opens without anybody having listed the directories above it."""
     store.put("a/b/c/d/e.json", b"{}")
