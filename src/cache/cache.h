@@ -174,7 +174,8 @@ struct cache_attr {
 /*
  * The child of dir. -ENOENT: absent for sure, or expired, with *ret_neg_ns for how long that may
  * be believed. ret_obj is a new reference. With the store unreachable a name that is not known
- * here is -EIO or -ETIMEDOUT.
+ * here is -EIO or -ETIMEDOUT; but -ENOENT, not to be believed any longer, where its directory was
+ * listed completely before.
  */
 int cache_lookup(struct cache *c, struct obj *dir, const char *name, struct cache_wait *w,
 		 struct obj **ret_obj, struct cache_attr *ret_attr, int64_t *ret_neg_ns);

@@ -276,6 +276,8 @@ struct cache {
 	bool moving;
 	bool scanned; /* the scan is through: what is found later is counted at once */
 	uint64_t open_files, n_fills, n_waits;
+	/* monotonic: the last call of a lookup or listing had no answer; 0: it had one */
+	int64_t unanswered_ns;
 	char *errors[N_ERRORS];
 	unsigned int errors_next;
 	bool started, stopping, scanning, degraded;
@@ -443,6 +445,12 @@ void dir_lost_name(struct cache *c, struct obj *dir);
 bool name_pending_gone(struct cache *c, const char *key);
 /* Where the store has the object: a pending rename may not have reached it. malloc'ed */
 char *store_key(struct cache *c, const char *key);
+
+/* --- outage.c: all need the lock --- */
+void store_answered(struct cache *c, int r); /* a lookup or a listing ended with r */
+bool store_is_away(struct cache *c);	     /* it did not answer a moment ago */
+/* The store cannot be asked for o, and its directory did not have it when it was listed last */
+bool absent_as_listed(struct cache *c, const struct obj *o);
 
 /* --- listing.c --- */
 /*

@@ -282,6 +282,7 @@ static void list_job(struct cache *c, void *arg)
 		SCOPE_LOCK(&c->lock);
 		struct dirinfo *d = dir->dir;
 
+		store_answered(c, r);
 		d->flight.running = false;
 		d->error = again ? 0 : r;
 		d->misses = 0;

@@ -328,6 +328,12 @@ static bool key_is(struct cache *c, struct obj *o, const char *key)
 	return now && !strcmp(now, key);
 }
 
+/* Less than who asks has: that there is no answer is to be told, too. */
+static int64_t head_ms(const struct cache *c)
+{
+	return c->config->deadlines.lookup_ms * 9 / 10;
+}
+
 static void head_job(struct cache *c, void *arg)
 {
 	struct obj *o = arg;
@@ -347,7 +353,7 @@ static void head_job(struct cache *c, void *arg)
 		dir_first = S_ISDIR(o->mode);
 		soft = servable(o);
 	}
-	call.deadline = deadline_in(c, soft ? STALE_WAIT_MS : c->config->deadlines.lookup_ms);
+	call.deadline = deadline_in(c, soft ? STALE_WAIT_MS : head_ms(c));
 	asked_ns = clock_mono(c->clock);
 	r = key ? head_both(c, &call, key, dir_first, &rec) : -ENOMEM;
 	/* A foreign object has no mode or owner to tell: what came is all there is. */
@@ -360,11 +366,12 @@ static void head_job(struct cache *c, void *arg)
 		cache_note_error(c, key, r, err_text(&call.err, r));
 	{
 		SCOPE_LOCK(&c->lock);
+		store_answered(c, r);
 		if (r == -ENOENT || r == -EAGAIN)
 			r = 0; /* whoever waits looks again */
 		if (r)
 			o->tried_ns = clock_mono(c->clock);
-		if (r && servable(o))
+		if (r && (servable(o) || absent_as_listed(c, o)))
 			r = 0;
 		obj_flight_end(c, o, &out);
 	}
@@ -411,6 +418,8 @@ static bool known_now(struct cache *c, struct obj *o, bool full)
 	if (o->exist == EX_ABSENT &&
 	    fresh(c, o->checked_ns, c->config->mount.negative_ttl_ms * NSEC_PER_MSEC))
 		return true;
+	if (absent_as_listed(c, o))
+		return true;
 	return servable(o) && (fresh(c, o->tried_ns, RETRY_AFTER_NS) || c->stopping ||
 			       breaker_state_get(c->breaker) == BREAKER_OPEN);
 }
@@ -423,7 +432,8 @@ static bool ask_listing(struct cache *c, struct obj *o)
 {
 	struct dirinfo *d = o->parent->dir;
 
-	if (o->exist != EX_UNKNOWN || d->big || tier_can(c->store, TIER_CAP_LOCAL))
+	if (o->exist != EX_UNKNOWN || d->big || tier_can(c->store, TIER_CAP_LOCAL) ||
+	    c->unanswered_ns) /* a small question tells sooner whether it is back */
 		return false;
 	if (d->flight.running)
 		return true;
@@ -509,6 +519,8 @@ int cache_lookup(struct cache *c, struct obj *dir, const char *name, struct cach
 	int r = child_get(c, dir, name, w, ret_obj);
 
 	*ret_neg_ns = has_store(c) ? c->config->mount.negative_ttl_ms * NSEC_PER_MSEC : ttl_ns(c);
+	if (r == -ENOENT && store_is_away(c))
+		*ret_neg_ns = 0;
 	if (r == -ENOENT)
 		count_one(c->counters, COUNTER_misses);
 	if (!r && obj_is_vague(*ret_obj)) {

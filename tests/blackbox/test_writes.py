@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What becomes of writes: when they reach the store, in what shape, in what order."""
 
+import errno
 import json
 import os
 import signal
@@ -312,6 +313,58 @@ def test_write_through(new_mount, store):
         assert store.get(f"f{i}") == b"through" * 1000
     (a / "f0").write_bytes(b"again")
     assert store.get("f0") == b"again"
+
+
+# --- without the store ---
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("how", ["refused", "silent"])
+def test_new_names_while_the_store_is_away(new_mount, store, how):
+    """In a directory that was listed once, new files are made while the store is away, and arrive."""
+    store.put_many({"d/there": b"1", "unseen/there": b"2"})
+    config = {"deadlines": {"lookup": "2s", "list": "2s"}, "write": {"upload_delay": "0ms"}}
+    a = new_mount("a", store, config=config)
+    assert sorted(os.listdir(a.dir)) == ["d", "unseen"] and os.listdir(a / "d") == ["there"]
+    (a / "made").mkdir()
+    a.flush()
+    time.sleep(1.5)  # the listings' time is over
+    if how == "refused":
+        a.proxy.stop()
+    else:
+        a.proxy.fail(hang=True)
+    expected = {"d/there": 1, "unseen/there": 1}
+    for i in range(4):
+        for name in (f"d/new{i}", f"made/new{i}", f"top{i}", f"made/sub{i}/f"):
+            (a / name).parent.mkdir(exist_ok=True)
+            (a / name).write_bytes(b"new")
+            assert (a / name).read_bytes() == b"new"
+            expected[name] = 3
+    os.rename(a / "top0", a / "renamed")
+    expected["renamed"] = expected.pop("top0")
+    assert not (a / "d/none").exists()
+    for name in ("unseen/there", "unseen/none"):
+        with pytest.raises(OSError) as caught:
+            os.stat(a / name)
+        assert caught.value.errno in (errno.EIO, errno.ETIMEDOUT)
+    a.proxy.heal()
+    a.flush()
+    assert {key: size for key, size in store.keys().items() if not key.endswith("/")} == expected
+    eventually(lambda: (a / "unseen/there").read_bytes() == b"2", what="what could not be asked for")
+
+
+@pytest.mark.s3
+def test_absent_in_an_outage_is_not_remembered(new_mount, store):
+    """That a listing did not have a name counts as long as the store is away, and no longer."""
+    config = {"deadlines": {"lookup": "2s", "list": "2s"}, "mount": {"negative_ttl": "1h"}}
+    a = new_mount("a", store, config=config)
+    assert os.listdir(a.dir) == []
+    time.sleep(1.5)
+    a.proxy.stop()
+    store.put("made-elsewhere", b"x")
+    assert not (a / "made-elsewhere").exists()
+    a.proxy.heal()
+    eventually(lambda: (a / "made-elsewhere").read_bytes() == b"x", within=15, what="the other host's file")
 
 
 # --- two hosts ---
