@@ -146,10 +146,10 @@ static int setup(struct local *l, const struct local_conf *conf, struct err *err
 		r = check_xattrs(l, err);
 	if (r == 0)
 		r = resolve_min_free(l, conf, err);
-	if (r || conf->keep_open)
+	if (r)
 		return r;
 	r = local_empty_dir(l->partial_fd);
-	if (r == 0)
+	if (r == 0 && !conf->keep_open)
 		r = local_empty_dir(l->open_fd);
 	return r ? err_set(err, r, "%s: cannot remove what was left: %s", l->name, strerror(-r))
 		 : 0;

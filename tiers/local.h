@@ -42,7 +42,7 @@ struct local_conf {
 	uint64_t max_objects; /* 0 = no limit */
 	uint64_t min_free;    /* bytes of the filesystem that our writes leave alone */
 	double min_free_ratio; /* the same as a part of the filesystem; the larger counts */
-	bool keep_open;	       /* a supervised restart: open/ and partial/ are in use, keep them */
+	bool keep_open;	       /* a supervised restart: open/ is in use, keep it */
 };
 
 struct local {

@@ -176,7 +176,10 @@ static int begin_body(struct cache *c, struct obj *o, struct begun *b)
 		if (fd != -ENOENT)
 			return fd;
 	}
-	body = body_open(c, o, &l);
+	{
+		SCOPE_LOCK(&c->lock);
+		body = body_open_in(c, o, c->disk, &l); /* that one can be moved */
+	}
 	if (body == -ENOENT && staged) { /* no disk for bodies, or no room on it */
 		body = local_open_id(c->staging_fd, staged, O_RDONLY);
 		l = NULL;

@@ -54,7 +54,7 @@ void body_gone(struct cache *c, struct obj *o, struct local *l)
 	list_del(&b->lru);
 }
 
-static bool body_is_open(struct cache *c, struct obj *o, const struct local *l)
+bool body_is_open(const struct obj *o, const struct local *l)
 {
 	list_for_each(it, &o->files) {
 		struct cfile *f = list_entry(it, struct cfile, on_obj);
@@ -62,8 +62,14 @@ static bool body_is_open(struct cache *c, struct obj *o, const struct local *l)
 		if (f->slot->kind == CFILE_BODY && f->slot->tier == (uint32_t)l->kind)
 			return true;
 	}
-	(void)c;
 	return false;
+}
+
+struct local *body_next(struct cache *c, const struct obj *o)
+{
+	if (!(o->flags & OBJ_RES_RAM))
+		return o->flags & OBJ_RES_DISK ? c->disk : NULL;
+	return o->flags & OBJ_RES_DISK && body_is_open(o, c->disk) ? c->disk : c->ram;
 }
 
 unsigned int body_retire(struct cache *c, struct obj *o)
@@ -77,7 +83,7 @@ unsigned int body_retire(struct cache *c, struct obj *o)
 		if (!l || !(o->flags & body_flag(c, l)))
 			continue;
 		todo |= RETIRED_DISK << i;
-		if (body_is_open(c, o, l)) {
+		if (body_is_open(o, l)) {
 			todo |= RETIRED_DISK_OPEN << i;
 			local_adjust(l, (int64_t)body_of(c, o, l)
 						->cost); /* stays charged until the last close */
@@ -193,7 +199,7 @@ void moves_await(struct cache *c)
 	}
 }
 
-int body_open_locked(struct cache *c, struct obj *o, struct local **ret_tier)
+int body_open_in(struct cache *c, struct obj *o, struct local *tier, struct local **ret_tier)
 {
 	for (int tries = 0; tries < 100; tries++) {
 		CLEANUP_FREE char *key = NULL;
@@ -203,9 +209,9 @@ int body_open_locked(struct cache *c, struct obj *o, struct local **ret_tier)
 		int fd;
 
 		moves_await(c);
-		if (!(o->flags & (OBJ_RES_DISK | OBJ_RES_RAM)))
+		l = tier && o->flags & body_flag(c, tier) ? tier : body_next(c, o);
+		if (!l)
 			return -ENOENT;
-		l = o->flags & OBJ_RES_RAM ? c->ram : c->disk;
 		key = obj_key_locked(o);
 		moves = c->moves;
 		gen = o->body_gen;
@@ -225,6 +231,11 @@ int body_open_locked(struct cache *c, struct obj *o, struct local **ret_tier)
 			close(fd);
 	}
 	return -EBUSY;
+}
+
+int body_open_locked(struct cache *c, struct obj *o, struct local **ret_tier)
+{
+	return body_open_in(c, o, NULL, ret_tier);
 }
 
 int body_open(struct cache *c, struct obj *o, struct local **ret_tier)
@@ -320,11 +331,39 @@ static int probe_in(struct cache *c, struct obj *o, struct local *l, const char 
 	return r == -ENODATA ? -EBADMSG : r;
 }
 
+static bool same_version(const struct obj *o, const struct record *rec)
+{
+	return o->size == rec->size && o->known & rec->known & REC_XXH3 &&
+	       xxh3_equal(&o->xxh3, &rec->xxh3) && !strcmp(o->etag ? o->etag : "", rec->etag);
+}
+
+/* A copy in RAM that outlived its worker, beside the body on disk: of the same version, or none. */
+static void probe_copy(struct cache *c, struct obj *o, const char *key, uint64_t moves)
+{
+	CLEANUP_CLOSE int fd = local_body_open(c->ram, key, O_RDONLY);
+	struct record rec;
+
+	if (fd < 0)
+		return;
+	record_init(&rec);
+	if (!record_from_fd(&rec, fd)) {
+		SCOPE_LOCK(&c->lock);
+		if (moves == c->moves && !c->moving && o->flags & OBJ_RES_DISK &&
+		    !(o->flags & OBJ_RES_RAM) && !o->wr && same_version(o, &rec)) {
+			body_added(c, o, c->ram, local_cost(fd));
+			local_adjust(c->ram, (int64_t)o->ram.cost);
+			atomic_fetch_add(&c->ram->objects, 1);
+		}
+	}
+	record_release(&rec);
+}
+
 static int probe_once(struct cache *c, struct obj *o)
 {
 	CLEANUP_FREE char *key = NULL;
 	int r = -ENOENT, in_ram = -ENOENT;
 	uint64_t moves;
+	bool left;
 
 	{
 		SCOPE_LOCK(&c->lock);
@@ -333,12 +372,15 @@ static int probe_once(struct cache *c, struct obj *o)
 			return 0;
 		key = obj_key_locked(o);
 		moves = c->moves;
+		left = c->ram && (c->ram_left || !c->disk);
 	}
 	if (!key)
 		return -ENOMEM;
 	if (c->disk)
 		r = probe_in(c, o, c->disk, key, moves);
-	if (r && r != -EAGAIN && c->ram)
+	if (!r && left)
+		probe_copy(c, o, key, moves);
+	else if (r != -EAGAIN && left)
 		in_ram = probe_in(c, o, c->ram, key, moves);
 	if (!in_ram || in_ram == -EAGAIN)
 		r = in_ram;
@@ -410,9 +452,28 @@ void root_take_record(struct cache *c)
 	record_release(&rec);
 }
 
-int body_store_record(struct cache *c, struct obj *o)
+static int copy_store_record(struct cache *c, struct obj *o, struct local *l,
+			     const struct record *rec)
 {
 	CLEANUP_CLOSE int fd = -1;
+	struct local *at;
+	int r;
+
+	{
+		SCOPE_LOCK(&c->lock);
+		if (!l || !l->xattrs || !(o->flags & body_flag(c, l)))
+			return 0;
+		fd = body_open_in(c, o, l, &at);
+	}
+	if (fd < 0)
+		return 0;
+	r = record_to_fd(rec, fd);
+	body_weigh(c, o, at, fd);
+	return r;
+}
+
+int body_store_record(struct cache *c, struct obj *o)
+{
 	CLEANUP_FREE char *key = NULL;
 	struct local *l;
 	struct record rec;
@@ -431,13 +492,10 @@ int body_store_record(struct cache *c, struct obj *o)
 		r = r ? r : root_store_record(c, &rec);
 	else if (key && !r && S_ISDIR(rec.mode))
 		r = local_dir_make(l, key, &rec);
-	if (!key && !r) {
-		fd = body_open(c, o, &l);
-		if (fd >= 0)
-			r = record_to_fd(&rec, fd);
-		if (fd >= 0)
-			body_weigh(c, o, l, fd);
-	}
+	if (!key && !r)
+		r = copy_store_record(c, o, c->disk, &rec);
+	if (!key && !r)
+		r = copy_store_record(c, o, c->ram, &rec);
 	record_release(&rec);
 	return r;
 }

@@ -69,8 +69,8 @@ static int open_local(struct cache *c, const struct conf_tier *t, const struct c
 		.ram_fd = conf->ram_fd,
 		.max_size = t->max_size,
 		.max_objects = t->max_objects,
-		.min_free = t->min_free,
-		.min_free_ratio = t->min_free_ratio,
+		.min_free = t->type == TIER_TYPE_DISK ? t->min_free : 0,
+		.min_free_ratio = t->type == TIER_TYPE_DISK ? t->min_free_ratio : 0,
 		.keep_open = conf->restart,
 	};
 
@@ -152,6 +152,18 @@ static int open_store(struct cache *c, struct err *err)
 	return r || !t ? r : stack_layers(c);
 }
 
+/* What a tmpfs that outlived its worker holds counts from the start, as the kernel counts it. */
+static void charge_left(struct cache *c)
+{
+	struct statvfs vfs;
+
+	c->ram_left = true;
+	if (fstatvfs(c->ram->root_fd, &vfs))
+		return;
+	c->ram_left_bytes = (uint64_t)(vfs.f_blocks - vfs.f_bfree) * vfs.f_frsize;
+	local_adjust(c->ram, (int64_t)c->ram_left_bytes);
+}
+
 static int open_bodies(struct cache *c, const struct cache_conf *conf, struct err *err)
 {
 	const struct conf_tier *disk = config_tier(c->config, TIER_TYPE_DISK);
@@ -164,6 +176,7 @@ static int open_bodies(struct cache *c, const struct cache_conf *conf, struct er
 		r = open_local(c, ram, conf, &c->ram, err);
 	if (r)
 		return r;
+	c->admit = ram ? ram->admit : ADMIT_AUTO;
 	if (!c->disk && !c->ram)
 		return err_set(err, -EINVAL,
 			       "no tier for local bodies: configure a ram or a disk tier");
@@ -171,6 +184,8 @@ static int open_bodies(struct cache *c, const struct cache_conf *conf, struct er
 		return err_set(
 			err, -EINVAL,
 			"only a ram tier: nothing would survive; add a disk tier or a store");
+	if (c->ram && conf->ram_fd >= 0)
+		charge_left(c);
 	c->staging_fd = c->disk ? c->disk->staging_fd : c->dir.staging_fd;
 	if (c->disk)
 		local_adjust(c->disk, (int64_t)c->last.disk_bytes);

@@ -2,7 +2,7 @@
 /*
  * Room: bytes are admitted before they are used, and what has gone longest unused makes way.
  * Never evicted: what is open, what is not drained, what is pinned, and, where there is no store
- * to have it from again, everything.
+ * to have it from again, everything; but a copy in RAM of what is on the disk may always go.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,8 +13,10 @@
 
 #define EVICT_LOOK 4096 /* bodies to look at for one that may go */
 
-static bool evictable(struct cache *c, const struct obj *o)
+static bool evictable(struct cache *c, const struct obj *o, const struct local *l)
 {
+	if (l == c->ram && o->flags & OBJ_RES_DISK) /* only a copy of what is on the disk */
+		return !body_is_open(o, l) && !(o->flags & OBJ_BUSY);
 	return has_store(c) && o->exist == EX_PRESENT && list_empty(&o->files) && !o->wr &&
 	       !(o->flags & (OBJ_PINNED | OBJ_BUSY));
 }
@@ -32,7 +34,7 @@ static struct obj *pick(struct cache *c, struct local *l)
 		struct obj *o = l == c->disk ? list_entry(first, struct obj, disk.lru)
 					     : list_entry(first, struct obj, ram.lru);
 
-		if (evictable(c, o)) {
+		if (evictable(c, o, l)) {
 			obj_get(o);
 			return o;
 		}
@@ -116,7 +118,7 @@ int make_room(struct cache *c, struct local *l, uint64_t bytes, bool object)
 	if (max && bytes > max)
 		return -ENOSPC; /* nothing that could go would help */
 	while ((r = local_reserve(l, bytes, object)) == -ENOSPC) {
-		if (!evict_one(c, l) && !fill_evict_idle(c))
+		if (!evict_one(c, l) && (l != body_tier(c) || !fill_evict_idle(c)))
 			return -ENOSPC;
 	}
 	return r;
@@ -171,18 +173,53 @@ static int scan_found(void *arg, const struct local_found *found)
 	return 0;
 }
 
+/*
+ * What the tmpfs of the last worker holds is found again like the disk's, or, where it is no body
+ * of the object at that name, swept.
+ */
+static int scan_found_ram(void *arg, const struct local_found *found)
+{
+	struct cache *c = arg;
+	struct obj *o;
+	int r = scan_found(arg, found);
+
+	if (r || found->dir)
+		return r;
+	SCOPE_LOCK(&c->ns);
+	{
+		SCOPE_LOCK(&c->lock);
+		o = tree_peek(c, found->key);
+		if (o && o->flags & OBJ_RES_RAM)
+			return 0;
+	}
+	(void)local_body_unlink(c->ram, found->key);
+	return 0;
+}
+
+static void scan_ram(struct cache *c)
+{
+	if (!c->ram_left)
+		return;
+	(void)local_scan(c->ram, scan_found_ram, c);
+	SCOPE_LOCK(&c->lock);
+	c->ram_left = false;
+	local_adjust(c->ram, -(int64_t)c->ram_left_bytes);
+}
+
 static void scan_job(struct cache *c, void *arg)
 {
-	int r = local_scan(c->disk, scan_found, c);
+	int r;
 
 	(void)arg;
-	if (!r && c->ram)
-		r = local_scan(c->ram, scan_found, c);
+	scan_ram(c);
+	r = c->disk ? local_scan(c->disk, scan_found, c) : 0;
 	SCOPE_LOCK(&c->lock);
 	c->scanning = false;
 	if (r)
 		return;
 	c->scanned = true;
+	if (!c->disk)
+		return;
 	local_adjust(c->disk, (int64_t)c->scan_found_bytes - (int64_t)c->last.disk_bytes);
 	atomic_fetch_add(&c->disk->objects,
 			 (int64_t)c->scan_found_objects - (int64_t)c->last.disk_objects);
@@ -190,7 +227,7 @@ static void scan_job(struct cache *c, void *arg)
 
 int scan_start(struct cache *c)
 {
-	if (!c->disk)
+	if (!c->disk && !c->ram_left)
 		return 0;
 	{
 		SCOPE_LOCK(&c->lock);

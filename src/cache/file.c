@@ -186,6 +186,8 @@ static int open_body(struct cache *c, struct obj *o, int flags, struct cache_wai
 	if (o->flags & OBJ_SUSPECT)
 		return start_verify(c, o, fd, w);
 	count_hit(c, w, l);
+	if (l == c->disk)
+		promote_opened(c, o);
 	*ret = file_on_body(c, o, flags, slot, fd, l);
 	return *ret ? 0 : -ENOMEM;
 }
@@ -247,6 +249,8 @@ static int open_cold(struct cache *c, struct obj *o, int flags, struct cache_wai
 	f = fill_get(c, o, &r);
 	if (!f)
 		return r;
+	if (!c->disk)
+		fill_decline(c, f, !ram_admits(c, o));
 	if (o->size <= SMALL_OBJECT && f->error != -ENOSPC) {
 		r = fill_want(c, f, 0, o->size, 0);
 		if (r < 0 && r != -ENOSPC)

@@ -105,7 +105,7 @@ struct fill *fill_get(struct cache *c, struct obj *o, int *ret_err)
 	struct fill *f = o->fill;
 
 	if (f) {
-		if (f->error == -ENOSPC && !fresh_failure(c, f))
+		if (f->error == -ENOSPC && !f->declined && !fresh_failure(c, f))
 			f->error = 0; /* there may be room by now */
 		return f;
 	}

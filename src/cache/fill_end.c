@@ -68,6 +68,7 @@ static void fill_attach_body(struct cache *c, struct fill *f, struct list *out)
 	}
 	wake_collect(c, &f->waits, out);
 	fill_detach(c, o);
+	promote_filled(c, o);
 }
 
 static int fill_publish(struct cache *c, struct fill *f, struct list *out)

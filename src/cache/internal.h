@@ -59,6 +59,7 @@ enum obj_flags {
 	OBJ_BUSY = 1 << 7, /* a publish or conversion runs without the lock: wait on the flight */
 	/* a directory that mkdir made here and that was never anywhere else */
 	OBJ_NEW_DIR = 1 << 9,
+	OBJ_PROMOTING = 1 << 11, /* a copy of its body is on its way to RAM */
 	OBJ_SUSPECT = 1 << 8, /* filled shortly before a crash of the machine: verify before use */
 };
 
@@ -198,6 +199,7 @@ struct fill {
 	int fail;	   /* of the last request that failed, */
 	int64_t failed_ns; /* monotonic */
 	bool share_tried;
+	bool declined;	/* RAM does not admit it yet: its readers are streamed to */
 	bool had_files; /* a kernel inode may have pages of it: completion changes the epoch */
 };
 
@@ -242,6 +244,7 @@ struct cache {
 	struct cachedir dir;
 	struct cachedir_state last;
 	struct local *disk, *ram; /* NULL: none */
+	enum admit_policy admit;  /* the ram tier's */
 	struct tier *store;	  /* outermost layer; NULL: none */
 	struct tier *breaker;	  /* the breaker in it, for its state */
 	struct journal *journal;
@@ -275,9 +278,13 @@ struct cache {
 	 */
 	bool moving;
 	bool scanned; /* the scan is through: what is found later is counted at once */
+	/* the tmpfs was handed over, and the scan is not through: there may be bodies in it, */
+	bool ram_left;
+	uint64_t ram_left_bytes; /* which count so much until they are met */
 	uint64_t open_files, n_fills, n_waits;
 	/* monotonic: the last call of a lookup or listing had no answer; 0: it had one */
 	int64_t unanswered_ns;
+	unsigned int n_promotions; /* jobs */
 	char *errors[N_ERRORS];
 	unsigned int errors_next;
 	bool started, stopping, scanning, degraded;
@@ -378,8 +385,14 @@ int make_room(struct cache *c, struct local *l, uint64_t bytes, bool object);
  */
 enum { RETIRED_DISK = 1, RETIRED_RAM = 2, RETIRED_DISK_OPEN = 4, RETIRED_RAM_OPEN = 8 };
 unsigned int body_retire(struct cache *c, struct obj *o);
+bool body_is_open(const struct obj *o, const struct local *l); /* lock held */
 void body_remove(struct cache *c, struct obj *o, const char *key, unsigned int todo);
 void body_drop(struct cache *c, struct obj *o); /* both; ns held */
+/*
+ * The tier whose copy the next open gets: the one that is open already, as an inode has one backing
+ * file, else RAM. NULL: none. Lock held
+ */
+struct local *body_next(struct cache *c, const struct obj *o);
 /* Opens o's complete body; -ENOENT: it has none (any more). No lock held */
 int body_open(struct cache *c, struct obj *o, struct local **ret_tier);
 /*
@@ -387,6 +400,8 @@ int body_open(struct cache *c, struct obj *o, struct local **ret_tier);
  * return
  */
 int body_open_locked(struct cache *c, struct obj *o, struct local **ret_tier);
+/* The copy in `tier`, where there is one; else as above. Lock held, dropped in between */
+int body_open_in(struct cache *c, struct obj *o, struct local *tier, struct local **ret_tier);
 /*
  * While a rename is under way keys mean nothing: waits for its end. Lock held, dropped in between;
  * ns not, but by who renames
@@ -549,6 +564,15 @@ int recover_held(struct cache *c);
 /* --- begin.c --- */
 /* Makes o's session, without writers yet. OBJ_BUSY is set, no lock is held. 0 or -errno */
 int session_make(struct cache *c, struct obj *o, bool fresh);
+
+/* --- promote.c: what enters RAM. Lock held --- */
+/* Whether an object that is opened now may enter the RAM tier */
+bool ram_admits(struct cache *c, const struct obj *o);
+/* f's bytes are streamed and not kept, if none came yet; or are kept after all */
+void fill_decline(struct cache *c, struct fill *f, bool decline);
+/* o is opened, or was filled: where admit says so, its body on disk gets a copy in RAM, later */
+void promote_opened(struct cache *c, struct obj *o);
+void promote_filled(struct cache *c, struct obj *o);
 
 /* --- fill_end.c --- */
 /* The last block arrived: verifies and publishes; who waited is moved to out. No lock held */

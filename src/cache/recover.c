@@ -189,6 +189,7 @@ static void unlearn(struct cache *c, struct obj *o)
 		o->disk.cost = 0;
 		list_del(&o->disk.lru);
 	}
+	body_gone(c, o, c->ram);
 	o->flags &= ~OBJ_PROBED;
 	o->known = 0;
 	obj_set_exist(o, EX_UNKNOWN);
@@ -205,6 +206,8 @@ static void recover_gone(struct cache *c, const struct line *line, size_t i, con
 		mirror_rmdir(c, key);
 	else if (c->disk && !overtaken(c, line, i, key))
 		(void)local_body_unlink(c->disk, key);
+	if (c->ram && !dir)
+		(void)local_body_unlink(c->ram, key); /* a copy, at the most */
 	{
 		SCOPE_LOCK(&c->lock);
 		unlearn(c, o);
@@ -212,6 +215,16 @@ static void recover_gone(struct cache *c, const struct line *line, size_t i, con
 		obj_set_exist(o, EX_DELETED);
 	}
 	obj_unref(c, o);
+}
+
+static void rename_in(struct local *l, const struct jent *e)
+{
+	struct stat st;
+
+	if (l && !fs_stat_beneath(l->objects_fd, e->key, &st))
+		(void)local_body_rename(l, e->key, e->to);
+	else if (l && l->kind == LOCAL_RAM && !e->dir)
+		(void)local_body_unlink(l, e->to); /* perhaps of what was replaced */
 }
 
 /*
@@ -222,11 +235,11 @@ static void recover_rename(struct cache *c, const struct line *line, size_t i)
 {
 	const struct jent *e = &line->v[i];
 	struct obj *o;
-	struct stat st;
 
-	if (c->disk && e->seq == journal_last_seq(c->journal) &&
-	    !fs_stat_beneath(c->disk->objects_fd, e->key, &st))
-		(void)local_body_rename(c->disk, e->key, e->to);
+	if (e->seq == journal_last_seq(c->journal)) {
+		rename_in(c->disk, e);
+		rename_in(c->ram, e);
+	}
 	recover_gone(c, line, i, e->key, e->dir);
 	o = entry_obj(c, e->to);
 	if (!o)

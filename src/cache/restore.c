@@ -54,8 +54,12 @@ static int restore_body(struct cache *c, struct obj *o, struct cfile_state *slot
 			struct cfile **ret)
 {
 	struct local *l;
-	int fd = body_open(c, o, &l);
+	int fd;
 
+	{ /* what the kernel has as the backing file */
+		SCOPE_LOCK(&c->lock);
+		fd = body_open_in(c, o, slot->tier == LOCAL_RAM ? c->ram : c->disk, &l);
+	}
 	if (fd < 0)
 		return fd == -ENOENT ? -ESTALE : fd;
 	if (slot->etag[0] && o->etag && strcmp(slot->etag, o->etag) != 0 && o->exist != EX_LOCAL) {

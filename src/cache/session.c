@@ -144,6 +144,7 @@ static int begin_cold(struct cache *c, struct obj *o, struct cache_wait *w)
 	f = fill_get(c, o, &r);
 	if (!f)
 		return r;
+	fill_decline(c, f, false);
 	r = fill_want(c, f, 0, o->size, 0);
 	if (r < 0)
 		return r;
@@ -153,7 +154,7 @@ static int begin_cold(struct cache *c, struct obj *o, struct cache_wait *w)
 static bool needs_copy(struct cache *c, struct obj *o)
 {
 	return o->size > COPY_INLINE && (!has_store(c) || tier_can(c->store, TIER_CAP_SHARE) ||
-					 o->exist == EX_LOCAL || o->flags & OBJ_RES_RAM);
+					 o->exist == EX_LOCAL || !(o->flags & OBJ_RES_DISK));
 }
 
 static int join(struct cache *c, struct obj *o, int flags)

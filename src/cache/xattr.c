@@ -61,9 +61,11 @@ static int show_created_at(struct cache *c, struct obj *o, char *buf)
 
 static const char *tier_of_read(struct cache *c, const struct obj *o)
 {
-	if (o->flags & OBJ_RES_RAM)
-		return c->ram->name;
-	if (o->flags & OBJ_RES_DISK || o->wr || (o->exist == EX_LOCAL && !o->etag))
+	const struct local *body = body_next(c, o);
+
+	if (body)
+		return body->name;
+	if (o->wr || (o->exist == EX_LOCAL && !o->etag))
 		return c->disk ? c->disk->name : "staging";
 	return has_store(c) ? c->store->name : NULL;
 }

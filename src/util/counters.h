@@ -19,6 +19,7 @@
 	X(sets, COUNTER, "", "commits that changed an object's bytes")                             \
 	X(deletes, COUNTER, "", "objects unlinked")                                                \
 	X(evictions, COUNTER, "", "local copies dropped for room")                                 \
+	X(promotions, COUNTER, "", "bodies on disk that got a copy in RAM")                        \
 	X(expirations, COUNTER, "", "objects that reached the end of their life")                  \
 	X(corruptions, COUNTER, "", "local copies whose checksum was wrong")                       \
 	X(conflicts, COUNTER, "", "drains that met another host's version")                        \

@@ -54,8 +54,11 @@ void host_open_with(struct host *h, const char *store, const struct conf_overrid
 		{"mount.negative_ttl", "100ms"},
 	};
 	struct conf_load_args args = {.overrides = ov, .n_overrides = 4};
-	struct cache_conf cc = {
-		.lock_fd = -1, .ram_fd = -1, .counters = &h->counters, .mountpoint = "/nowhere"};
+	struct cache_conf cc = {.lock_fd = -1,
+				.ram_fd = h->ram ? h->ram : -1,
+				.counters = &h->counters,
+				.clock = h->clock,
+				.mountpoint = "/nowhere"};
 
 	for (; extra && extra->name; extra++)
 		ov[args.n_overrides++] = *extra;

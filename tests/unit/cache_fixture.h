@@ -27,6 +27,8 @@ struct host {
 	struct config *config;
 	struct counters counters;
 	struct cache *cache;
+	const struct clock *clock; /* NULL: the system's */
+	int ram;		   /* a tmpfs that outlives the cache, 0: none */
 };
 
 /* A wait that a test blocks on. */
