@@ -11,7 +11,7 @@ enum link_type {
 	LINK_READY = 1, /* worker: the cache is open */
 	LINK_FAILED,	/* worker: it is not: code and text */
 	LINK_GO,	/* supervisor: it is mounted, read */
-	LINK_SERVING,	/* worker: the kernel's INIT is answered */
+	LINK_SERVING,	/* worker: the kernel's INIT is answered; text: why it is degraded, or "" */
 	LINK_LEFT,	/* worker: drained; so many entries are left in the journal */
 };
 

@@ -32,9 +32,10 @@ struct mount_args {
 
 /*
  * Mounts and serves until it is unmounted or told to end (SIGTERM, SIGINT), drains, and returns.
- * The log is set up already. When the mount answers, one zero byte goes to ready_fd, which is
- * closed then; on a failure before that nothing is written, err holds one line for people, and
- * ready_fd is closed. ready_fd -1: nobody waits.
+ * The log is set up already. When the mount answers, one zero byte goes to ready_fd, and behind it,
+ * where the store does not answer and the mount is degraded, why; then it is closed. On a failure
+ * before that nothing is written, err holds one line for people, and ready_fd is closed. ready_fd
+ * -1: nobody waits.
  *
  * 0: it was mounted, and nothing is left to drain; 1: it was mounted, and the journal holds changes
  * for the next mount; -errno: it could not be mounted, or serving ended with an error.

@@ -234,12 +234,12 @@ static void mount_and_go(struct supervisor *s)
 	(void)link_send(s->link_fd, &msg);
 }
 
-static void serving(struct supervisor *s)
+static void serving(struct supervisor *s, const struct link_msg *msg)
 {
 	log_info("serving %s%s", s->args->mountpoint, s->served ? " again" : "");
 	s->served = true;
 	s->serving_ns = now();
-	worker_ready(&s->ready_fd, true);
+	worker_serves(s->args, &s->ready_fd, &msg->err);
 }
 
 static void failed(struct supervisor *s, const struct link_msg *msg)
@@ -276,7 +276,7 @@ static void take_message(struct supervisor *s)
 		failed(s, &msg);
 		break;
 	case LINK_SERVING:
-		serving(s);
+		serving(s, &msg);
 		break;
 	case LINK_LEFT:
 		left(s, &msg);
@@ -445,7 +445,7 @@ static void close_all(struct supervisor *s)
 		if (fds[i] >= 0)
 			close(fds[i]);
 	}
-	worker_ready(&s->ready_fd, false);
+	worker_never_serves(&s->ready_fd);
 	shm_release(&s->shm);
 }
 

@@ -25,8 +25,9 @@ struct worker {
 	struct session session;
 	int signal_fd;
 	int ready_fd;
-	bool leaving;	   /* a signal said so */
-	int64_t next_line; /* of the drain's progress */
+	struct err warning; /* why it begins degraded, or "" */
+	bool leaving;	    /* a signal said so */
+	int64_t next_line;  /* of the drain's progress */
 };
 
 sigset_t worker_signals(void)
@@ -145,19 +146,32 @@ static void take_signal(struct worker *w)
 
 /* --- serving --- */
 
-void worker_ready(int *ready_fd, bool yes)
+void worker_serves(const struct mount_args *args, int *ready_fd, const struct err *warning)
 {
+	char word[1 + sizeof(warning->text)] = ""; /* the zero byte, then the warning */
+	size_t len = strlen(warning->text);
+
+	if (len)
+		log_warn("the store is unreachable: %s; %s is mounted degraded", warning->text,
+			 args->mountpoint);
 	if (*ready_fd < 0)
 		return;
-	if (yes && write(*ready_fd, "", 1) != 1)
+	memcpy(word + 1, warning->text, len);
+	if (write(*ready_fd, word, 1 + len) < 0)
 		log_debug("nobody waits for the mount");
 	close(steal_fd(ready_fd));
+}
+
+void worker_never_serves(int *ready_fd)
+{
+	if (*ready_fd >= 0)
+		close(steal_fd(ready_fd));
 }
 
 /* It answers: whoever waits for the mount may go on. */
 static void tell_serving(struct worker *w)
 {
-	const struct link_msg msg = {.type = LINK_SERVING};
+	const struct link_msg msg = {.type = LINK_SERVING, .err = w->warning};
 	uint64_t count;
 
 	if (read(w->session.answered_fd, &count, sizeof(count)) < 0)
@@ -166,7 +180,7 @@ static void tell_serving(struct worker *w)
 		(void)link_send(w->conf->link_fd, &msg);
 	} else {
 		log_info("serving %s", w->conf->args->mountpoint);
-		worker_ready(&w->ready_fd, true);
+		worker_serves(w->conf->args, &w->ready_fd, &w->warning);
 	}
 }
 
@@ -232,6 +246,8 @@ static int open_driver(struct worker *w, struct err *err)
 	if (conf->restart && atomic_load(&conf->shm->hdr->reloads))
 		reload(w);
 	rc = driver_open(&w->drv, &driver_conf, err);
+	if (!rc && cache_degraded(w->drv.cache))
+		err_set(&w->warning, 0, "%s", cache_degraded(w->drv.cache));
 	if (!rc)
 		rc = session_open(&w->session, &w->drv, conf->dev_fd, conf->args->mountpoint,
 				  options, err);
@@ -316,7 +332,7 @@ int worker_run(const struct worker_conf *conf, struct err *err)
 		serve(w);
 		msg.code = session_join(&w->session);
 	}
-	worker_ready(&w->ready_fd, false);
+	worker_never_serves(&w->ready_fd);
 	msg.entries = finish(w, rc == 0);
 	if (!rc && msg.code != -ENODEV)
 		rc = err_set(err, msg.code, "the connection to the kernel broke: %s",

@@ -19,7 +19,7 @@ struct worker_conf {
 	int lock_fd; /* -1: the cache takes its own */
 	int ram_fd;
 	int link_fd;  /* -1: alone */
-	int ready_fd; /* alone: one zero byte when it serves; closed in any case */
+	int ready_fd; /* alone: as cogfs_mount_run() has it */
 	bool restart;
 };
 
@@ -29,8 +29,13 @@ struct worker_conf {
  */
 sigset_t worker_signals(void);
 
-/* Tells whoever waits for the mount, or only that there is nothing to wait for; closes it. */
-void worker_ready(int *ready_fd, bool yes);
+/*
+ * Tells whoever waits for the mount that it answers, and what is amiss with it (warning's text, if
+ * there is one); closes ready_fd.
+ */
+void worker_serves(const struct mount_args *args, int *ready_fd, const struct err *warning);
+/* There is nothing to wait for; closes ready_fd. */
+void worker_never_serves(int *ready_fd);
 
 /* The log's last word: what the drain left in the journal. */
 void worker_say_left(const struct mount_args *args, uint64_t entries);

@@ -211,6 +211,7 @@ static int try_store(struct cache *c, bool strict, struct err *err)
 			*err = call.err;
 		return r;
 	}
+	(void)err_set(&c->unreached, r, "%s", err_text(&call.err, r));
 	cache_note_error(c, "", r, err_text(&call.err, r));
 	return 0;
 }
@@ -325,6 +326,11 @@ int cache_new(const struct cache_conf *conf, struct cache **ret_cache, struct er
 	}
 	*ret_cache = c;
 	return 0;
+}
+
+const char *cache_degraded(const struct cache *c)
+{
+	return c->degraded ? c->unreached.text : NULL;
 }
 
 static int start_drain(struct cache *c)

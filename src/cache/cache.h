@@ -129,6 +129,8 @@ struct cache_conf {
  * for people in err. An unreachable store is no error unless strict: the cache begins degraded.
  */
 int cache_new(const struct cache_conf *conf, struct cache **ret_cache, struct err *err);
+/* Why it began degraded, or NULL: it did not. Valid as long as c. */
+const char *cache_degraded(const struct cache *c);
 /*
  * After all cache_restore(): decides what becomes of unfinished writes, starts drainer, scan and
  * clean-up.

@@ -288,6 +288,7 @@ struct cache {
 	char *errors[N_ERRORS];
 	unsigned int errors_next;
 	bool started, stopping, scanning, degraded;
+	struct err unreached; /* degraded: why the store did not answer at the start */
 	pthread_t round_thread;
 	pthread_cond_t round_cond;
 	bool round_running;

@@ -176,7 +176,11 @@ def test_unreachable_store(new_mount, store):
     a = new_mount("a", store, start=False, config={"deadlines": {"mount": "2s"}})
     a.proxy.stop()
     fails(a, 32, "cold", options=["--strict"])
-    a.start()
+    result = cogfs("mount", "--config", a.file, a.dir, env=a.env)
+    assert result.returncode == 0
+    (warning,) = [line for line in result.stderr.splitlines() if "secret" not in line]
+    assert "unreachable" in warning and "cold" in warning and "degraded" in warning, warning
+    assert "cold" in (a / ".cogfs/errors").read_text()
     assert a.worker()
     a.proxy.heal()
 

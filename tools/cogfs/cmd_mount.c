@@ -128,6 +128,9 @@ static int mount_configured(struct mount_job *job, struct conf_load_args *load,
 	/* The daemon leaves this directory: a reload must not depend on it. */
 	load->file = config->source;
 	r = serve(&args, &err);
+	if (r == 0 && !args.foreground && err.text[0])
+		cli_error("warning: the store is unreachable: %s; %s is mounted degraded", err.text,
+			  job->dir);
 	if (r == 0 && geteuid() != 0 && !args.foreground)
 		cli_error("mounted without root: reads pass through the daemon, and one that dies "
 			  "ends the mount");

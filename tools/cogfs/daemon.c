@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Daemonises. The pipe between the two carries one zero byte ("it answers"), or a text for people
- * (the mount failed), or nothing (the child died).
+ * Daemonises. The pipe between the two carries one zero byte ("it answers") and perhaps a text (why
+ * it is degraded), or only a text (why the mount failed), or nothing (the child died).
  */
 #include "cli/daemon.h"
 
@@ -116,7 +116,7 @@ static int wait_until_ready(pid_t child, int ready_fd, const struct mount_args *
 			    struct err *err)
 {
 	CLEANUP_CLOSE int pidfd = (int)syscall(SYS_pidfd_open, child, 0);
-	char text[sizeof(err->text)];
+	char text[1 + sizeof(err->text)];
 	size_t len = 0;
 	ssize_t n;
 
@@ -125,12 +125,11 @@ static int wait_until_ready(pid_t child, int ready_fd, const struct mount_args *
 	/* What a child wrote before it died is still there. */
 	fcntl(ready_fd, F_SETFL, O_NONBLOCK);
 	while (len + 1 < sizeof(text) &&
-	       (n = read(ready_fd, text + len, sizeof(text) - 1 - len)) > 0) {
+	       (n = read(ready_fd, text + len, sizeof(text) - 1 - len)) > 0)
 		len += (size_t)n;
-		if (!text[0])
-			return 0;
-	}
 	text[len] = '\0';
+	if (len && !text[0])
+		return err_set(err, 0, "%s", text + 1);
 	return len ? err_set(err, -EIO, "%s", text) : how_it_died(child, err);
 }
 

@@ -6,7 +6,10 @@
 
 #include "fuse/mount.h"
 
-/* Serves in a child. 0 when the mount answers, -errno with a text when it does not come up. */
+/*
+ * Serves in a child. 0 when the mount answers, with a text where its store does not; -errno with a
+ * text when it does not come up.
+ */
 int daemon_mount(const struct mount_args *args, struct err *err);
 
 #endif
