@@ -69,9 +69,9 @@ def small_disk(base, request):
 def small(new_mount, store, small_disk):
     """A mount whose cache is on the small disk; it is ended before the disk goes."""
 
-    def make(disk=None, **config):
+    def make(disk=None, ram=False, **config):
         return new_mount(
-            "a", store, ram=False, disk={"path": str(small_disk), **(disk or {})},
+            "a", store, ram=ram, disk={"path": str(small_disk), **(disk or {})},
             config={"cache_dir": str(small_disk), **config},
         )  # fmt: skip
 
@@ -234,14 +234,146 @@ def test_touched_objects_stay(small, store):
     assert a.xattrs(kept)["user.cogfs.tiers"] == before
 
 
+class RamSampler(Sampler):
+    """Looks all along at what the RAM tier takes: as cogfs counts, and as its tmpfs does."""
+
+    def __init__(self, mount, size):
+        self.mount, self.size = mount, size
+        super().__init__("/")
+
+    def _used(self):
+        said = self.mount.stats()["backends"]["ram"]["size_bytes"]
+        fds = Path(f"/proc/{self.mount.stats()['manager']['pid']}/fd")
+        for fd in os.listdir(fds):
+            try:
+                vfs = os.statvfs(fds / fd)
+            except OSError:
+                continue
+            if vfs.f_blocks * vfs.f_frsize == self.size:  # nothing else is that small
+                return max(said, (vfs.f_blocks - vfs.f_bfree) * vfs.f_frsize)
+        return said
+
+
+def in_ram(mount, key):
+    return mount.xattrs(key)["user.cogfs.tiers"].startswith(b"ram")
+
+
 def test_ram_full(new_mount, store):
-    """The RAM tier stays below its limit, and what does not fit is read from the disk."""
+    """Always admitted: what is read gets a copy in RAM, below its limit, and is read from there."""
     objects = fill_store(store, 40, MIB)
     a = new_mount("a", store, ram={"max_size": "8MiB", "admit": "always"})
-    for _ in range(3):
-        for key, data in objects.items():
+    with RamSampler(a, 8 * MIB) as sampler:
+        for _ in range(3):
+            for key, data in objects.items():
+                assert (a / key).read_bytes() == data
+        last = list(objects)[-1]
+        eventually(lambda: in_ram(a, last), what="the copy in RAM")
+        before = a.counter("hits_ram")
+        assert (a / last).read_bytes() == objects[last]
+        assert a.counter("hits_ram") == before + 1
+    assert MIB <= sampler.most <= 8 * MIB
+    assert a.counter("promotions") >= 8
+
+
+def test_ram_second_hit(new_mount, store):
+    """Admitted on the second hit: what is opened once stays on the disk, what comes again is copied."""
+    objects = fill_store(store, 20, MIB)
+    a = new_mount("a", store, ram={"max_size": "8MiB", "admit": "second_hit"})
+    names = list(objects)
+    with RamSampler(a, 8 * MIB) as sampler:
+        for key in names:
+            assert (a / key).read_bytes() == objects[key]
+        assert a.counter("hits_ram") == 0 and not any(in_ram(a, key) for key in names)
+        for key in names[:4]:
+            assert (a / key).read_bytes() == objects[key]
+            eventually(lambda key=key: in_ram(a, key), what="the copy in RAM")
+        assert a.counter("hits_disk") == 4 and a.counter("hits_ram") == 0
+        for key in names[:4]:
+            assert (a / key).read_bytes() == objects[key]
+            assert a.xattrs(key)["user.cogfs.tier"] == b"ram"
+        assert a.counter("hits_ram") == 4
+        for key in names[4:]:
+            assert (a / key).read_bytes() == objects[key]
+    assert sampler.most <= 8 * MIB
+
+
+def test_ram_beside_an_open_file(new_mount, store):
+    """Whoever has an object open on the disk goes on, and so does who joins; the next ones read RAM."""
+    objects = fill_store(store, 1, MIB)
+    key, data = next(iter(objects.items()))
+    a = new_mount("a", store, ram={"max_size": "8MiB", "admit": "always"})
+    with open(a / key, "rb") as first:
+        assert first.read() == data
+        eventually(lambda: b"ram" in a.xattrs(key)["user.cogfs.tiers"], what="the copy in RAM")
+        for _ in range(5):
             assert (a / key).read_bytes() == data
-            assert a.stats()["backends"]["ram"]["size_bytes"] <= 8 * MIB
+        first.seek(1000)
+        assert first.read(1000) == data[1000:2000]
+    eventually(lambda: (a / key).read_bytes() == data and a.counter("hits_ram") > 0, what="a hit in RAM")
+    with open(a / key, "r+b") as file:
+        file.seek(5)
+        file.write(b"changed")
+    changed = data[:5] + b"changed" + data[12:]
+    assert (a / key).read_bytes() == changed
+    a.flush()
+    assert store.get(key) == changed
+    for _ in range(3):
+        assert (a / key).read_bytes() == changed
+
+
+def test_disk_and_ram_full(small, store):
+    """With both tiers far too small for what four readers ask for, all is right and both limits hold."""
+    objects = fill_store(store, 40, 2 * MIB)
+    a = small(disk={"max_size": "24MiB"}, ram={"max_size": "8MiB", "admit": "always"})
+    names = list(objects)
+    problems = []
+
+    def read(part):
+        for key in part + part[::-1]:
+            if (a / key).read_bytes() != objects[key]:
+                problems.append(key)
+
+    with Sampler(small.path) as disk, RamSampler(a, 8 * MIB) as ram:
+        threads = [threading.Thread(target=read, args=(names[n::4],)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not problems
+    assert disk.most <= 24 * MIB and ram.most <= 8 * MIB
+    assert a.counter("promotions") > 0
+
+
+def test_ram_alone_second_hit(new_mount, store):
+    """Without a disk a first read streams through, and the second is kept, below the limit."""
+    objects = fill_store(store, 12, MIB)
+    a = new_mount("a", store, disk=False, ram={"max_size": "8MiB", "admit": "second_hit"})
+    names = list(objects)
+    with RamSampler(a, 8 * MIB) as sampler:
+        for key in names:
+            assert (a / key).read_bytes() == objects[key]
+        assert not any(in_ram(a, key) for key in names)
+        for key in names:
+            assert (a / key).read_bytes() == objects[key]
+        assert in_ram(a, names[-1])
+        assert (a / names[-1]).read_bytes() == objects[names[-1]]
+        assert a.counter("hits_ram") == 1
+    assert sampler.most <= 8 * MIB
+
+
+def test_ram_outlives_the_worker(new_mount, store):
+    """A killed worker's copies in RAM are found again, and count."""
+    objects = fill_store(store, 4, MIB)
+    a = new_mount("a", store, ram={"max_size": "8MiB", "admit": "always"})
+    for key, data in objects.items():
+        assert (a / key).read_bytes() == data
+        eventually(lambda key=key: in_ram(a, key), what="the copy in RAM")
+    a.kill_worker()
+    for key, data in objects.items():
+        assert (a / key).read_bytes() == data
+    eventually(lambda: all(in_ram(a, key) for key in objects), what="the copies")
+    assert a.stats()["backends"]["ram"]["size_bytes"] <= 8 * MIB
+    assert a.stats()["backends"]["ram"]["total_files"] == 4
 
 
 def test_no_disk_tier(new_mount, store):
