@@ -554,6 +554,8 @@ void drained_moved(void *arg, const char *from, const char *to, const char *old_
 			return;
 		obj_get(o);
 		(void)obj_set_etag(o, etag);
+		if (o->exist == EX_PRESENT)
+			o->checked_ns = clock_mono(c->clock);
 		if (o->wr && o->wr->base.cond == TIER_IF_MATCH &&
 		    !strcmp(o->wr->base.etag, old_etag))
 			snprintf(o->wr->base.etag, sizeof(o->wr->base.etag), "%s", etag);

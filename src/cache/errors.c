@@ -27,6 +27,14 @@ void cache_note_error(struct cache *c, const char *key, int error, const char *t
 	c->errors_next = (c->errors_next + 1) % N_ERRORS;
 }
 
+void obj_note_error(struct cache *c, struct obj *o, int error, const char *text)
+{
+	CLEANUP_FREE char *key = obj_key(c, o);
+
+	if (key)
+		cache_note_error(c, key, error, text);
+}
+
 char *cache_errors(struct cache *c)
 {
 	char *text = NULL;

@@ -110,6 +110,17 @@ void room_forget(struct cache *c)
 	}
 }
 
+/* Frees one fill that nobody reads: 1, or 0 */
+static int evict_fill(struct cache *c)
+{
+	SCOPE_LOCK(&c->lock);
+
+	if (list_empty(&c->idle_fills))
+		return 0;
+	fill_detach(c, list_entry(c->idle_fills.next, struct fill, idle)->obj);
+	return 1;
+}
+
 int make_room(struct cache *c, struct local *l, uint64_t bytes, bool object)
 {
 	uint64_t max = atomic_load(&l->max_size);
@@ -118,7 +129,7 @@ int make_room(struct cache *c, struct local *l, uint64_t bytes, bool object)
 	if (max && bytes > max)
 		return -ENOSPC; /* nothing that could go would help */
 	while ((r = local_reserve(l, bytes, object)) == -ENOSPC) {
-		if (!evict_one(c, l) && (l != body_tier(c) || !fill_evict_idle(c)))
+		if (!evict_one(c, l) && (l != body_tier(c) || !evict_fill(c)))
 			return -ENOSPC;
 	}
 	return r;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "cache/internal.h"
+#include "cache/where.h"
 #include "util/fsutil.h"
 
 #define FETCH_BLOCKS 32 /* 4 MiB a request */
@@ -162,16 +163,6 @@ void fill_abandon(struct cache *c, struct fill *f, int err, struct list *out)
 		fill_detach(c, f->obj);
 	else
 		fill_check(c, f);
-}
-
-int fill_evict_idle(struct cache *c)
-{
-	SCOPE_LOCK(&c->lock);
-
-	if (list_empty(&c->idle_fills))
-		return 0;
-	fill_detach(c, list_entry(c->idle_fills.next, struct fill, idle)->obj);
-	return 1;
 }
 
 /* --- a request --- */
@@ -327,36 +318,25 @@ static int fetch_from(struct fetch *ft, const char *key, struct err *err)
 	return r == -EXDEV || r == -EOPNOTSUPP || r == -EMLINK ? fetch_range(ft, key, err) : r;
 }
 
-char *fill_key(struct cache *c, const struct fill *f)
+struct fetch_ask {
+	struct fetch *ft;
+	struct err *err;
+};
+
+static int fetch_at(struct cache *c, const char *key, void *arg)
 {
-	SCOPE_LOCK(&c->lock);
-	return f->obj ? obj_key_locked(f->obj) : strdup(f->key);
+	const struct fetch_ask *ask = arg;
+
+	(void)c;
+	return fetch_from(ask->ft, key, ask->err);
 }
 
-/* Absent only where neither here nor in the store a rename came in between. */
 static int fetch_named(struct fetch *ft, struct err *err)
 {
-	CLEANUP_FREE char *was = NULL;
+	struct fetch_ask ask = {.ft = ft, .err = err};
+	int r = fill_ask(ft->c, ft->f, fetch_at, &ask);
 
-	for (int tries = 0;; tries++) {
-		CLEANUP_FREE char *key = fill_key(ft->c, ft->f);
-		CLEANUP_FREE char *at = key ? store_key(ft->c, key) : NULL;
-		int r;
-
-		if (!at)
-			return -ENOMEM;
-		if (was && !strcmp(was, at))
-			return -ENOENT;
-		if (tries > 4)
-			return -EIO;
-		r = fetch_from(ft, at, err);
-		if (r == -ENOENT && strcmp(at, key) != 0)
-			r = fetch_from(ft, key, err);
-		if (r != -ENOENT)
-			return r;
-		free(was);
-		was = STEAL_PTR(at);
-	}
+	return r == -EAGAIN ? -EIO : r;
 }
 
 /* --- the job --- */
@@ -393,7 +373,7 @@ static int fetch_admit(struct fetch *ft)
 }
 
 /* A version that is not there any more: the obj has to be looked at again. */
-static void fetch_gone(struct cache *c, struct fill *f, int r)
+static void fetch_gone(struct cache *c, struct fill *f, int r, int64_t asked_ns)
 {
 	struct obj *o;
 
@@ -403,12 +383,13 @@ static void fetch_gone(struct cache *c, struct fill *f, int r)
 		if (!o)
 			return;
 		obj_get(o);
-		if (o->exist == EX_PRESENT)
-			o->checked_ns = 0;
 	}
 	if (r == -ENOENT)
-		obj_word(c, o, NULL, INT64_MAX);
-	obj_unref(c, o);
+		obj_word(c, o, NULL, asked_ns);
+	SCOPE_LOCK(&c->lock);
+	if (o->exist == EX_PRESENT && o->checked_ns <= asked_ns)
+		o->checked_ns = 0;
+	obj_put_locked(c, o);
 }
 
 /*
@@ -489,14 +470,16 @@ static void fetch_job(struct cache *c, void *arg)
 	struct fill *f = ft->f;
 	struct err err = {{0}};
 	struct list out;
+	int64_t asked_ns;
 	bool last;
 	int r = fetch_admit(ft);
 
 	list_init(&out);
+	asked_ns = clock_mono(c->clock);
 	if (!r)
 		r = fetch_named(ft, &err);
 	if (r == -ESTALE || r == -ENOENT)
-		fetch_gone(c, f, r);
+		fetch_gone(c, f, r, asked_ns);
 	else if (r && r != -ENOSPC)
 		fill_note_error(c, f, r, err_text(&err, r));
 	if (r && ft->announced)

@@ -87,6 +87,13 @@ static int fill_publish(struct cache *c, struct fill *f, struct list *out)
 	return r;
 }
 
+/* Of its obj, or the last that it had. */
+static char *fill_key(struct cache *c, const struct fill *f)
+{
+	SCOPE_LOCK(&c->lock);
+	return f->obj ? obj_key_locked(f->obj) : strdup(f->key);
+}
+
 void fill_note_error(struct cache *c, struct fill *f, int r, const char *text)
 {
 	CLEANUP_FREE char *key = fill_key(c, f);

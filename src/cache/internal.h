@@ -88,12 +88,12 @@ struct flight {
 struct dirinfo {
 	struct list children; /* obj.sibling */
 	struct flight flight;
-	int64_t listed_ns;   /* monotonic; 0 = never completely */
-	uint32_t round;	     /* of listing; objects carry the one they were last seen in */
-	int error;	     /* of the last listing, 0 */
-	bool big;	     /* more than one page: single names are asked for apart */
-	bool mirror_read;    /* names of the local mirror are in the tree */
-	/* monotonic: when the last name below went here. rm -r and the like still need it a while */
+	int64_t listed_ns; /* monotonic; 0 = never completely */
+	uint32_t round;	   /* of listing; objects carry the one they were last seen in */
+	int error;	   /* of the last listing, 0 */
+	bool big;	   /* more than one page: single names are asked for apart */
+	bool mirror_read;  /* names of the local mirror are in the tree */
+	/* monotonic: when the last name below went here; rm -r still needs the directory a while */
 	int64_t emptied_ns;
 	unsigned int misses; /* names asked for one by one since the last listing */
 	unsigned int n_live; /* children that are there (for rmdir and for implied directories) */
@@ -159,6 +159,7 @@ struct obj {
 	struct xxh3 xxh3;
 	_Atomic unsigned int refs;
 	uint32_t flags, epoch, round, hits;
+	uint32_t moved;	   /* steps whenever it, or a directory above, is renamed */
 	uint32_t body_gen; /* steps whenever a local copy comes, goes or moves */
 	uint32_t opened_s; /* monotonic seconds of the last open */
 	mode_t mode;
@@ -457,10 +458,6 @@ int obj_store_says(struct cache *c, struct obj *o, const struct record *rec, int
 void obj_word(struct cache *c, struct obj *o, const struct record *rec, int64_t asked_ns);
 /* A name of dir went here: if it was the last one, dir stays for a while. Lock held */
 void dir_lost_name(struct cache *c, struct obj *dir);
-/* It was deleted or renamed here: what the store may still show under key is not key's */
-bool name_pending_gone(struct cache *c, const char *key);
-/* Where the store has the object: a pending rename may not have reached it. malloc'ed */
-char *store_key(struct cache *c, const char *key);
 
 /* --- outage.c: all need the lock --- */
 void store_answered(struct cache *c, int r); /* a lookup or a listing ended with r */
@@ -484,14 +481,10 @@ void children_gone(struct cache *c, struct obj *dir, bool unseen, int64_t asked_
 /* o's fill, made where missing. Lock held; NULL with *err */
 struct fill *fill_get(struct cache *c, struct obj *o, int *ret_err);
 void fill_unuse(struct cache *c, struct fill *f); /* a file let go. Lock held */
-char *fill_key(
-	struct cache *c,
-	const struct fill *f); /* malloc'ed; of its obj, or the last that it had. No lock held */
 /* Asks for [off, off+len) and ahead bytes more: 0 all present, 1 under way, -errno. Lock held */
 int fill_want(struct cache *c, struct fill *f, uint64_t off, uint64_t len, uint64_t ahead);
 void fill_abandon(struct cache *c, struct fill *f, int err,
-		  struct list *out);  /* another version, or deleted. Lock held */
-int fill_evict_idle(struct cache *c); /* frees one idle fill: 1, or 0. No lock held */
+		  struct list *out); /* another version, or deleted. Lock held */
 /* o is another version now: its fill goes on alone, for those who have it open. Lock held */
 void fill_detach(struct cache *c, struct obj *o);
 #define SMALL_OBJECT (1u << 20)
@@ -530,6 +523,7 @@ void drained_moved(void *arg, const char *from, const char *to, const char *old_
 void drained(void *arg, const struct jent *e, const char *etag, bool conflict);
 void drain_failed(void *arg, const struct jent *e, int error, const char *text);
 void cache_note_error(struct cache *c, const char *key, int error, const char *text);
+void obj_note_error(struct cache *c, struct obj *o, int error, const char *text);
 /* Appends, and reports a disk that is full. change's strings stay the caller's */
 int append_change(struct cache *c, struct jent *change, bool hold, uint64_t *ret_seq);
 bool has_store(const struct cache *c);

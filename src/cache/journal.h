@@ -249,11 +249,17 @@ int jent_copy(struct jent *dst, const struct jent *src);
 uint64_t journal_bytes(struct journal *j, const char *key, uint64_t *ret_seq);
 
 /*
- * A name in the store's view. Where a pending rename (of a file or a directory) covers key: 1,
- * and *ret_store_key (malloc'ed) is where the object still may be; 0: none does. -ENOENT: key is
- * the old name of such a rename, or below it: what the store may still show there is not key's.
+ * The store's view of a name. Each pending rename, of the object or of a directory above it, brings
+ * it from one name to the next, copied before it is deleted; so it is at one of these, and who asks
+ * for them in this order does not miss it on its way. The last one is key; a name may come twice.
+ * -ENOENT: what has the name in the store, if anything, was deleted or renamed here.
  */
-int journal_origin(struct journal *j, const char *key, char **ret_store_key);
+struct jnames {
+	char **v;
+	size_t n;
+};
+int journal_names(struct journal *j, const char *key, struct jnames *ret);
+void jnames_release(struct jnames *names);
 
 /*
  * Called without locks whenever something became QUEUED, due or gone: wakes drainer and waiters.

@@ -185,6 +185,11 @@ static const struct ent *last_change(struct journal *j, const char *key, const s
 	return NULL;
 }
 
+static bool takes_away(const struct ent *e)
+{
+	return e->pub.op == J_DELETE || e->pub.op == J_RMDIR;
+}
+
 /* The name that what is called name had before that rename. */
 static char *name_before(const struct jent *rename, const char *name)
 {
@@ -220,27 +225,76 @@ uint64_t journal_bytes(struct journal *j, const char *key, uint64_t *ret_seq)
 	return 0;
 }
 
-int journal_origin(struct journal *j, const char *key, char **ret_store_key)
+static int names_add(struct jnames *names, char *name)
 {
-	CLEANUP_FREE char *at = NULL;
-	uint64_t pos = UINT64_MAX;
-	struct jplace *p;
-	SCOPE_LOCK(&j->lock);
+	char **v = name ? reallocarray(names->v, names->n + 1, sizeof(*v)) : NULL;
 
-	while ((p = last_rename(j, at ? at : key, pos))) {
-		const struct jent *e = &p->ent->pub;
-		char *before;
-
-		if (p == &p->ent->place[PLACE_KEY])
-			return -ENOENT;
-		if (asprintf(&before, "%s%s", e->key, (at ? at : key) + strlen(e->to)) < 0)
-			return -ENOMEM;
-		free(at);
-		at = before;
-		pos = p->ent->pos;
+	if (!v) {
+		free(name);
+		return -ENOMEM;
 	}
-	if (!at)
-		return 0;
-	*ret_store_key = STEAL_PTR(at);
-	return 1;
+	names->v = v;
+	names->v[names->n++] = name;
+	return 0;
+}
+
+static void names_reverse(struct jnames *names)
+{
+	for (size_t i = 0; i < names->n / 2; i++) {
+		char *name = names->v[i];
+
+		names->v[i] = names->v[names->n - 1 - i];
+		names->v[names->n - 1 - i] = name;
+	}
+}
+
+/*
+ * Steps back through the renames, up to where something was taken away; -ENOENT: nothing came since
+ * then.
+ */
+static int names_walk(struct journal *j, const char *key, struct jnames *names)
+{
+	uint64_t pos = UINT64_MAX;
+	struct jplace *p = NULL;
+	bool came = false;
+
+	do {
+		const char *last = names->n ? names->v[names->n - 1] : NULL;
+		char *at = last ? name_before(&p->ent->pub, last) : strdup(key);
+		const struct ent *e;
+		int r = names_add(names, at);
+
+		if (r)
+			return r;
+		p = last_rename(j, at, pos);
+		e = last_change(j, at, p ? p->ent : NULL, pos, false);
+		if (e ? takes_away(e) : p && p == &p->ent->place[PLACE_KEY])
+			return came ? 0 : -ENOENT;
+		came |= e != NULL;
+		pos = p ? p->ent->pos : 0;
+	} while (p && p != &p->ent->place[PLACE_KEY]);
+	return 0;
+}
+
+int journal_names(struct journal *j, const char *key, struct jnames *ret)
+{
+	int r;
+
+	*ret = (struct jnames){.n = 0};
+	{
+		SCOPE_LOCK(&j->lock);
+		r = names_walk(j, key, ret);
+	}
+	if (r)
+		jnames_release(ret);
+	names_reverse(ret);
+	return r;
+}
+
+void jnames_release(struct jnames *names)
+{
+	for (size_t i = 0; i < names->n; i++)
+		free(names->v[i]);
+	free(names->v);
+	*names = (struct jnames){.n = 0};
 }

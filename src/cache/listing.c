@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "cache/internal.h"
+#include "cache/where.h"
 
 /* --- one listing --- */
 
@@ -154,7 +155,22 @@ static bool is_stopping(struct cache *c)
 	return c->stopping;
 }
 
-static int list_prefix(struct cache *c, struct obj *dir, const char *prefix, bool *marker,
+/* What is to be listed: dir, by all names that the store may have it or parts of it under. */
+struct listing {
+	struct obj *dir;
+	char *key;
+	uint32_t moved;
+	struct jnames names;
+	bool marker; /* its own was among what was listed */
+};
+
+static bool listing_leads(struct cache *c, const struct listing *l, size_t left)
+{
+	return obj_moved(c, l->dir) == l->moved && names_lead(c, l->key, left);
+}
+
+/* left: how many of the names are still to come, prefix's among them. */
+static int list_prefix(struct cache *c, struct listing *l, const char *prefix, size_t left,
 		       struct err *err)
 {
 	struct batch b = {.c = c, .prefix_len = strlen(prefix), .at_root = !*prefix};
@@ -173,14 +189,16 @@ static int list_prefix(struct cache *c, struct obj *dir, const char *prefix, boo
 		token = next;
 		if (r)
 			*err = call.err;
+		else if (!listing_leads(c, l, left))
+			r = -EAGAIN; /* what was listed may be another directory by now */
 		else
-			apply_page(c, dir, &b, asked_ns);
+			apply_page(c, l->dir, &b, asked_ns);
 		batch_clear(&b);
 		if (!r)
-			page_done(c, dir, token);
+			page_done(c, l->dir, token || left > 1);
 	} while (!r && token && !is_stopping(c));
 	free(b.v);
-	*marker |= b.marker;
+	l->marker |= b.marker;
 	return r ? r : token ? -ECANCELED : 0;
 }
 
@@ -221,37 +239,31 @@ static char *dir_prefix(const char *key)
 	return *key ? key_join(key, "") : strdup("");
 }
 
-/* No rename of dir came in between, here or in the store: what was listed is all of it. */
-static bool is_still_at(struct cache *c, struct obj *dir, const char *key, const char *at)
+static int list_names(struct cache *c, struct listing *l, struct err *err)
 {
-	CLEANUP_FREE char *key_now = obj_key(c, dir);
-	CLEANUP_FREE char *at_now = key_now ? store_key(c, key_now) : NULL;
+	int r = 0;
 
-	return at_now && !strcmp(key_now, key) && (!strcmp(at_now, at) || !strcmp(at_now, key));
+	for (size_t i = 0; i < l->names.n && !r; i++) {
+		CLEANUP_FREE char *prefix = dir_prefix(l->names.v[i]);
+
+		r = prefix ? list_prefix(c, l, prefix, l->names.n - i, err) : -ENOMEM;
+	}
+	return r || listing_leads(c, l, 1) ? r : -EAGAIN;
 }
 
-static int list_dir(struct cache *c, struct obj *dir, bool *marker, struct err *err)
+static int list_dir(struct cache *c, struct obj *dir, bool *ret_marker, struct err *err)
 {
-	CLEANUP_FREE char *key = obj_key(c, dir);
-	CLEANUP_FREE char *at = key ? store_key(c, key) : NULL;
-	CLEANUP_FREE char *prefix = at ? dir_prefix(at) : NULL;
-	CLEANUP_FREE char *own = at ? dir_prefix(key) : NULL;
-	int r;
+	struct listing l = {.dir = dir, .moved = obj_moved(c, dir), .key = obj_key(c, dir)};
+	int r = l.key ? journal_names(c->journal, l.key, &l.names) : -ENOMEM;
 
-	if (!prefix || !own)
-		return -ENOMEM;
-	r = list_prefix(c, dir, prefix, marker, err);
-	if (!r && strcmp(prefix, own) != 0) /* a rename is under way: some are here already */
-		r = list_prefix(c, dir, own, marker, err);
-	return r || is_still_at(c, dir, key, at) ? r : -EAGAIN;
-}
-
-static void note_list_error(struct cache *c, struct obj *dir, int r, const struct err *err)
-{
-	CLEANUP_FREE char *key = obj_key(c, dir);
-
-	if (key)
-		cache_note_error(c, key, r, err_text(err, r));
+	if (!r)
+		r = list_names(c, &l, err);
+	else if (r == -ENOENT)
+		r = 0; /* what the store may have there is not this directory's */
+	*ret_marker = l.marker;
+	jnames_release(&l.names);
+	free(l.key);
+	return r;
 }
 
 /* Whether it is a directory of its own, or only what its names imply. Lock held */
@@ -277,7 +289,7 @@ static void list_job(struct cache *c, void *arg)
 	if (!r)
 		children_gone(c, dir, true, began);
 	else if (r != -ECANCELED && !again)
-		note_list_error(c, dir, r, &err);
+		obj_note_error(c, dir, r, err_text(&err, r));
 	{
 		SCOPE_LOCK(&c->lock);
 		struct dirinfo *d = dir->dir;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cache/internal.h"
+#include "cache/where.h"
 
 #define STALE_WAIT_MS                                                                              \
 	1000 /* what is resident waits that long for its revalidation, then is served */
@@ -20,39 +21,6 @@ bool has_store(const struct cache *c)
 	return c->store;
 }
 
-char *store_key(struct cache *c, const char *key)
-{
-	char *origin = NULL;
-
-	if (journal_origin(c->journal, key, &origin) == 1)
-		return origin;
-	return strdup(key);
-}
-
-/* The last word of the journal on this very key: 1 it goes, 0 something comes, -ENOENT: none. */
-static int last_word(struct cache *c, const char *key)
-{
-	struct jent e;
-	int r = journal_find(c->journal, key, &e);
-
-	if (r)
-		return r;
-	r = e.op == J_DELETE || e.op == J_RMDIR;
-	jent_release(&e);
-	return r;
-}
-
-bool name_pending_gone(struct cache *c, const char *key)
-{
-	CLEANUP_FREE char *origin = NULL;
-	int r = last_word(c, key);
-
-	if (r != -ENOENT)
-		return r == 1;
-	r = journal_origin(c->journal, key, &origin);
-	return r == -ENOENT || (r == 1 && last_word(c, origin) == 1);
-}
-
 /*
  * What waits in the journal stands behind EX_DELETED; once it is through, the store is asked again.
  * Lock held
@@ -60,12 +28,8 @@ bool name_pending_gone(struct cache *c, const char *key)
 static bool still_deleted(struct cache *c, struct obj *o)
 {
 	CLEANUP_FREE char *key = obj_key_locked(o);
-	CLEANUP_FREE char *origin = NULL;
 
-	if (!key || journal_pending(c->journal, key, UINT64_MAX))
-		return true;
-	if (journal_origin(c->journal, key, &origin) == 1 &&
-	    journal_pending(c->journal, origin, UINT64_MAX))
+	if (!key || name_pending(c, key))
 		return true;
 	obj_set_exist(o, EX_ABSENT);
 	o->checked_ns = 0;
@@ -133,9 +97,9 @@ void dir_lost_name(struct cache *c, struct obj *dir)
 /* Something of ours lies below, or did a moment ago. Lock held */
 static bool dir_in_use(struct cache *c, const struct obj *o)
 {
-	return o->dir && (o->dir->n_live ||
-			  (o->dir->emptied_ns &&
-			   clock_mono(c->clock) - o->dir->emptied_ns < EMPTIED_NS));
+	return o->dir &&
+	       (o->dir->n_live ||
+		(o->dir->emptied_ns && clock_mono(c->clock) - o->dir->emptied_ns < EMPTIED_NS));
 }
 
 static int store_says_absent(struct cache *c, struct obj *o, unsigned int *ret_todo)
@@ -287,45 +251,23 @@ static int head_dir(struct cache *c, struct tier_call *call, const char *key, st
 	return 0;
 }
 
-static int head_key(struct cache *c, struct tier_call *call, const char *key, bool dir_first,
-		    struct record *rec)
-{
-	int r = dir_first ? head_dir(c, call, key, rec) : tier_head(c->store, call, key, rec);
+struct head {
+	struct tier_call call;
+	bool dir_first;
+	struct record rec;
+};
 
-	if (r == -ENOENT)
-		r = dir_first ? tier_head(c->store, call, key, rec) : head_dir(c, call, key, rec);
+static int head_key(struct cache *c, const char *key, void *arg)
+{
+	struct head *h = arg;
+	int r = -ENOENT;
+
+	record_release(&h->rec); /* of a name that was not the right one */
+	record_init(&h->rec);
+	for (int i = 0; i < 2 && r == -ENOENT; i++)
+		r = h->dir_first == (i == 0) ? head_dir(c, &h->call, key, &h->rec)
+					     : tier_head(c->store, &h->call, key, &h->rec);
 	return r;
-}
-
-/* Where a rename is under way, the object is at one of two names: copied first, deleted after. */
-static int head_both(struct cache *c, struct tier_call *call, const char *key, bool dir_first,
-		     struct record *rec)
-{
-	CLEANUP_FREE char *was = NULL;
-
-	for (int tries = 0; tries < 4; tries++) {
-		CLEANUP_FREE char *at = store_key(c, key);
-		int r = !at ? -ENOMEM : name_pending_gone(c, key) ? -ENOENT : 0;
-
-		if (r || (was && !strcmp(was, at)))
-			return r ? r : -ENOENT;
-		r = head_key(c, call, at, dir_first, rec);
-		if (r == -ENOENT && strcmp(at, key) != 0)
-			r = head_key(c, call, key, dir_first, rec);
-		if (r != -ENOENT)
-			return r;
-		free(was);
-		was = STEAL_PTR(at); /* another rename may have got there meanwhile */
-	}
-	return -EAGAIN;
-}
-
-/* A rename here came in between: what was asked was not about this name. */
-static bool key_is(struct cache *c, struct obj *o, const char *key)
-{
-	CLEANUP_FREE char *now = obj_key(c, o);
-
-	return now && !strcmp(now, key);
 }
 
 /* Less than who asks has: that there is no answer is to be told, too. */
@@ -337,33 +279,28 @@ static int64_t head_ms(const struct cache *c)
 static void head_job(struct cache *c, void *arg)
 {
 	struct obj *o = arg;
-	CLEANUP_FREE char *key = NULL;
-	struct tier_call call = {0};
-	struct record rec;
+	struct head h = {.dir_first = false};
+	int64_t asked_ns = clock_mono(c->clock);
 	struct list out;
-	bool dir_first, soft;
-	int64_t asked_ns;
+	bool soft;
 	int r;
 
 	list_init(&out);
-	record_init(&rec);
+	record_init(&h.rec);
 	{
 		SCOPE_LOCK(&c->lock);
-		key = obj_key_locked(o);
-		dir_first = S_ISDIR(o->mode);
+		h.dir_first = S_ISDIR(o->mode);
 		soft = servable(o);
 	}
-	call.deadline = deadline_in(c, soft ? STALE_WAIT_MS : head_ms(c));
-	asked_ns = clock_mono(c->clock);
-	r = key ? head_both(c, &call, key, dir_first, &rec) : -ENOMEM;
+	h.call.deadline = deadline_in(c, soft ? STALE_WAIT_MS : head_ms(c));
+	r = store_ask(c, o, head_key, &h, true);
 	/* A foreign object has no mode or owner to tell: what came is all there is. */
 	if (!r)
-		rec.known |= REC_USER;
-	if (r == 0 || r == -ENOENT) {
-		if (key_is(c, o, key))
-			obj_word(c, o, r ? NULL : &rec, asked_ns);
-	} else if (!soft && key && r != -EAGAIN)
-		cache_note_error(c, key, r, err_text(&call.err, r));
+		h.rec.known |= REC_USER;
+	if (r == 0 || r == -ENOENT)
+		obj_word(c, o, r ? NULL : &h.rec, asked_ns);
+	else if (!soft && r != -EAGAIN)
+		obj_note_error(c, o, r, err_text(&h.call.err, r));
 	{
 		SCOPE_LOCK(&c->lock);
 		store_answered(c, r);
@@ -376,7 +313,7 @@ static void head_job(struct cache *c, void *arg)
 		obj_flight_end(c, o, &out);
 	}
 	wake_all(&out, r);
-	record_release(&rec);
+	record_release(&h.rec);
 	obj_unref(c, o);
 }
 

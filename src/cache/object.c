@@ -402,6 +402,7 @@ void tree_detach(struct cache *c, struct obj *o)
 static void subtree_rekey(struct obj *o)
 {
 	obj_set_ino(o);
+	o->moved++;
 	if (!o->dir)
 		return;
 	list_for_each(it, &o->dir->children)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cache/internal.h"
+#include "cache/where.h"
 
 #define WINDOW_MIN (1u << 20)
 #define WINDOW_MAX (32u << 20)
@@ -68,24 +69,33 @@ static int stream_write(struct tier_sink *sink, const void *buf, size_t len, uin
 	return 0;
 }
 
+struct stream_ask {
+	struct stream_job *s;
+	struct tier_call call;
+};
+
+static int stream_at(struct cache *c, const char *key, void *arg)
+{
+	struct stream_ask *ask = arg;
+	struct stream_job *s = ask->s;
+
+	return tier_get(c->store, &ask->call, key, s->off, s->len, s->etag, &s->sink);
+}
+
 static int stream_get(struct cache *c, struct stream_job *s)
 {
-	struct tier_call call = {.deadline = deadline_in(c, c->config->deadlines.read_ms)};
-	CLEANUP_FREE char *key = fill_key(c, s->f->fill);
-	CLEANUP_FREE char *at = key ? store_key(c, key) : NULL;
-	int r;
+	struct stream_ask ask = {.s = s,
+				 .call.deadline = deadline_in(c, c->config->deadlines.read_ms)};
+	int r = fill_ask(c, s->f->fill, stream_at, &ask);
 
-	if (!at)
-		return -ENOMEM;
-	r = tier_get(c->store, &call, at, s->off, s->len, s->etag, &s->sink);
-	if (r == -ENOENT && strcmp(at, key) != 0)
-		r = tier_get(c->store, &call, key, s->off, s->len, s->etag, &s->sink);
 	if (!r && s->got != s->len)
 		r = -EIO;
 	if (r == -ENOENT)
 		r = -ESTALE;
+	if (r == -EAGAIN)
+		r = -EIO;
 	if (r && r != -ESTALE)
-		cache_note_error(c, key, r, err_text(&call.err, r));
+		fill_note_error(c, s->f->fill, r, err_text(&ask.call.err, r));
 	return r;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Rename of a file or of a whole directory: one journal entry, one rename on the local disk, one
- * move in the tree. The store follows later; until then journal_origin() says under which name it
+ * move in the tree. The store follows later; until then journal_names() says under which name it
  * still has an object.
  */
 #include <errno.h>

@@ -137,20 +137,60 @@ static void test_directory_rename_in_the_store_comes_first(void **state)
 	jf_expect_base(f, "e/x", TIER_IF_MATCH, "e2");
 }
 
-static void test_origin_follows_renames_backwards(void **state)
+static void expect_names(struct journal_fixture *f, const char *key, const char *expected)
+{
+	struct jnames names;
+	size_t at = 0;
+
+	assert_int_equal(journal_names(f->j, key, &names), 0);
+	for (size_t i = 0; i < names.n; i++) {
+		size_t len = strcspn(expected + at, " ");
+
+		assert_int_equal(strlen(names.v[i]), len);
+		assert_memory_equal(names.v[i], expected + at, len);
+		at += len + (expected[at + len] == ' ');
+	}
+	assert_int_equal(at, strlen(expected));
+	jnames_release(&names);
+}
+
+static void expect_gone(struct journal_fixture *f, const char *key)
+{
+	struct jnames names;
+
+	assert_int_equal(journal_names(f->j, key, &names), -ENOENT);
+	assert_int_equal(names.n, 0);
+}
+
+static void test_names_of_an_object_are_told_in_the_order_of_its_renames(void **state)
 {
 	struct journal_fixture *f = *state;
-	char *key = NULL;
 
-	assert_int_equal(journal_origin(f->j, "c/x", &key), 0);
+	expect_names(f, "c/x", "c/x");
 	jf_rename(f, "a", "b", true, true);
 	jf_rename(f, "b/s", "c", true, true);
-	assert_int_equal(journal_origin(f->j, "c/x", &key), 1);
-	assert_string_equal(key, "a/s/x");
-	free(key);
-	assert_int_equal(journal_origin(f->j, "a/s/x", &key), -ENOENT);
-	assert_int_equal(journal_origin(f->j, "b/s/x", &key), -ENOENT);
-	assert_int_equal(journal_origin(f->j, "bx", &key), 0);
+	expect_names(f, "c/x", "a/s/x b/s/x c/x");
+	expect_gone(f, "a/s/x");
+	expect_gone(f, "b/s/x");
+	expect_names(f, "bx", "bx");
+	jf_rename(f, "c", "a", true, true);
+	expect_names(f, "a/x", "a/s/x b/s/x c/x a/x");
+}
+
+static void test_names_know_what_was_deleted_and_made_on_the_way(void **state)
+{
+	struct journal_fixture *f = *state;
+
+	jf_rename(f, "a", "b", true, true);
+	jf_change(f, J_DELETE, "b/x", jf_match("e1"));
+	jf_rename(f, "b", "a", true, true);
+	expect_gone(f, "a/x"); /* deleted under a name that it had in between */
+	expect_names(f, "a/y", "a/y b/y a/y");
+	jf_put(f, "a/x", "new", ABSENT, false);
+	expect_names(f, "a/x", "b/x a/x");
+	jf_put(f, "b", "new", ABSENT, false);
+	expect_names(f, "b", "b");
+	expect_gone(f, "b/y");
 }
 
 static void test_bytes_are_found_under_the_name_that_they_were_put_at(void **state)
@@ -214,7 +254,8 @@ int main(void)
 		TEST(test_write_behind_a_moving_file_begins_from_the_copy),
 		TEST(test_directory_rename_takes_its_tree_along),
 		TEST(test_directory_rename_in_the_store_comes_first),
-		TEST(test_origin_follows_renames_backwards),
+		TEST(test_names_of_an_object_are_told_in_the_order_of_its_renames),
+		TEST(test_names_know_what_was_deleted_and_made_on_the_way),
 		TEST(test_bytes_are_found_under_the_name_that_they_were_put_at),
 		TEST(test_bytes_of_who_took_the_name_since_are_not_taken_for_ours),
 		TEST(test_name_now_follows_renames_and_knows_what_is_gone),
