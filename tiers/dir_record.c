@@ -81,7 +81,8 @@ void dir_record_from_stat(const struct stat *st, struct record *rec)
 
 	rec->size = S_ISDIR(st->st_mode) ? 0 : (uint64_t)st->st_size;
 	rec->mtime_ns = mtime_of(st);
-	rec->known |= REC_SIZE | REC_MTIME;
+	rec->encoding[0] = '\0';
+	rec->known |= REC_SIZE | REC_MTIME | REC_ENCODING;
 	set_etag(rec, &version);
 }
 
@@ -117,6 +118,7 @@ int dir_record_read(const struct dir *d, int fd, const struct stat *st, struct r
 	else
 		forget_bytes(&rec, st);
 	rec.size = S_ISDIR(st->st_mode) ? 0 : (uint64_t)st->st_size;
+	rec.known |= REC_ENCODING; /* without one, the bytes are as they are */
 	record_release(ret_rec);
 	*ret_rec = rec;
 	return 0;

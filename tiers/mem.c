@@ -72,7 +72,9 @@ static struct version *version_new(const struct record *rec, struct blob *blob)
 	atomic_fetch_add(&blob->refs, 1);
 	v->blob = blob;
 	v->rec.size = blob->size;
-	v->rec.known |= REC_SIZE;
+	if (!(rec->known & REC_ENCODING))
+		v->rec.encoding[0] = '\0';
+	v->rec.known |= REC_SIZE | REC_ENCODING;
 	return v;
 }
 

@@ -28,9 +28,17 @@ enum record_known {
 	REC_USER = 1 << 7, /* user xattrs, format, cache_key */
 	REC_ETAG = 1 << 8,
 	REC_ALL = (1 << 9) - 1,
+	/*
+	 * encoding and plain_size: how a store keeps the bytes. It is said between a store and the
+	 * layer that packs (tiers/layer_zstd.c) and to nobody above them.
+	 */
+	REC_ENCODING = 1 << 9,
 };
 
 #define ETAG_MAX 128
+#define ENCODING_MAX 16
+#define ENCODING_ZSTD "zstd"
+#define PLAIN_SIZE_UNKNOWN UINT64_MAX /* somebody else's encoding: the bytes are what they are */
 
 /* One user.* xattr as the user set it: name without "user.", any bytes as value. */
 struct record_xattr {
@@ -55,10 +63,17 @@ struct record {
 	int64_t expires_at;
 	int64_t ttl; /* seconds it was set with; 0 = never */
 	struct xxh3 xxh3;
-	char etag[ETAG_MAX]; /* the store's version exactly as received, "" = none */
-	char *format;	     /* "jpg", "npz", ...; NULL = not told */
-	char *cache_key;     /* seed 003's full colon key; NULL = none */
-	char *symlink;	     /* target, for S_IFLNK; NULL otherwise */
+	char etag[ETAG_MAX];	     /* the store's version exactly as received, "" = none */
+	char encoding[ENCODING_MAX]; /* HTTP's Content-Encoding; "" = the bytes themselves */
+	uint64_t plain_size;	     /* what the encoded bytes unpack to */
+	/*
+	 * A hint to readers, which is never stored: each get unpacks from the object's beginning,
+	 * so it is best read whole.
+	 */
+	bool packed;
+	char *format;	 /* "jpg", "npz", ...; NULL = not told */
+	char *cache_key; /* seed 003's full colon key; NULL = none */
+	char *symlink;	 /* target, for S_IFLNK; NULL otherwise */
 	struct record_xattr *user;
 };
 
@@ -109,7 +124,8 @@ const char *meta_list_get(const struct meta_list *list, const char *name); /* NU
 
 /*
  * Names: mode, uid, gid, mtime (as s3fs and rclone write them), created_at (ISO 8601, Z),
- * expires_at, ttl (both seconds), xxh3, format, cache_key, symlink, and user xattrs whose name is
+ * expires_at, ttl (both seconds), xxh3, format, cache_key, symlink, plain_size (of encoded bytes;
+ * not counted in META_MAX, as it is the store's matter), and user xattrs whose name is
  * [a-z0-9_-]{1,64}, not reserved, and whose value is printable ASCII (percent-encoded); all others
  * go into "cogfs_x". -E2BIG above META_MAX: only a long symlink or a foreign record can be,
  * record_user_set refuses first.
@@ -118,9 +134,10 @@ int record_to_meta(const struct record *rec, struct meta_list *ret_list);
 /*
  * Takes what it understands, keeps unknown names as user xattrs, ignores malformed values (they
  * become user xattrs too): a foreign object must never be unreadable. An integer ttl above 10^9 is
- * seed 002's absolute expiry. Does not touch size, etag, nor mtime where there is none. The list is
- * taken for the whole metadata: REC_EXPIRES and REC_USER are known afterwards. Fails with -ENOMEM
- * only.
+ * seed 002's absolute expiry. Does not touch size, etag, nor mtime where there is none. The
+ * encoding is a header of its own: the caller sets it before, and a plain_size counts only with it.
+ * The list is taken for the whole metadata: REC_EXPIRES, REC_USER and REC_ENCODING are known
+ * afterwards. Fails with -ENOMEM only.
  */
 int record_from_meta(struct record *rec, const struct meta_list *list);
 

@@ -320,6 +320,38 @@ int codec_get_xattrs(struct codec_in *in, struct record_xattr **ret_list)
 	return 0;
 }
 
+/* --- what came later --- */
+
+static uint64_t more_fields(const struct record *rec)
+{
+	return (rec->known & REC_ENCODING) && rec->encoding[0] ? FIELD_BIT(MORE_ENCODING) : 0;
+}
+
+static void put_more(struct codec_out *out, const struct record *rec)
+{
+	put_varint(out, more_fields(rec));
+	put_string(out, rec->encoding, strlen(rec->encoding));
+	put_varint(out, rec->plain_size);
+}
+
+static int get_more(struct codec_in *in, struct record *rec)
+{
+	uint64_t more, plain;
+	const char *s;
+	size_t len;
+
+	if (get_varint(in, &more) || more != FIELD_BIT(MORE_ENCODING))
+		return -EBADMSG;
+	if (get_bytes(in, &s, &len) || get_varint(in, &plain))
+		return -EBADMSG;
+	if (!len || len >= ENCODING_MAX || memchr(s, '\0', len))
+		return -EBADMSG;
+	memcpy(rec->encoding, s, len);
+	rec->encoding[len] = '\0';
+	rec->plain_size = plain;
+	return 0;
+}
+
 /* --- fields --- */
 
 static uint64_t floor_seconds(int64_t ns)
@@ -365,6 +397,8 @@ static void put_field(struct codec_out *out, enum record_field field, const stru
 		return put_string(out, rec->symlink, strlen(rec->symlink));
 	case FIELD_XATTRS:
 		return codec_put_xattrs(out, rec->user, NULL);
+	case FIELD_MORE:
+		return put_more(out, rec);
 	case FIELD_USER:
 	case FIELD_COUNT:
 		return;
@@ -441,6 +475,8 @@ static int get_field(struct codec_in *in, enum record_field field, struct record
 		return get_string(in, PATH_MAX - 1, &rec->symlink);
 	case FIELD_XATTRS:
 		return codec_get_xattrs(in, &rec->user);
+	case FIELD_MORE:
+		return get_more(in, rec);
 	case FIELD_USER:
 	case FIELD_COUNT:
 		break;
@@ -453,6 +489,7 @@ static const uint32_t field_known[FIELD_COUNT] = {
 	[FIELD_MODE] = REC_MODE,       [FIELD_OWNER] = REC_OWNER,     [FIELD_XXH3] = REC_XXH3,
 	[FIELD_CREATED] = REC_CREATED, [FIELD_EXPIRES] = REC_EXPIRES, [FIELD_ETAG] = REC_ETAG,
 	[FIELD_MTIME] = REC_MTIME,     [FIELD_SIZE] = REC_SIZE,	      [FIELD_USER] = REC_USER,
+	[FIELD_MORE] = REC_ENCODING,
 };
 
 uint32_t codec_fields(const struct record *rec)
@@ -460,12 +497,13 @@ uint32_t codec_fields(const struct record *rec)
 	uint32_t fields = 0;
 
 	for (int f = 0; f < FIELD_COUNT; f++)
-		if (rec->known & field_known[f])
+		if (f != FIELD_MORE && (rec->known & field_known[f]))
 			fields |= FIELD_BIT(f);
 	fields |= rec->format ? FIELD_BIT(FIELD_FORMAT) : 0;
 	fields |= rec->cache_key ? FIELD_BIT(FIELD_CACHE_KEY) : 0;
 	fields |= rec->symlink ? FIELD_BIT(FIELD_SYMLINK) : 0;
 	fields |= rec->user ? FIELD_BIT(FIELD_XATTRS) : 0;
+	fields |= more_fields(rec) ? FIELD_BIT(FIELD_MORE) : 0;
 	return fields;
 }
 

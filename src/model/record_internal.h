@@ -38,10 +38,17 @@ enum record_field {
 	FIELD_SYMLINK,	 /* string */
 	FIELD_XATTRS,	 /* varint count, not 0; then string name, string value; names ascending */
 	FIELD_USER,	 /* nothing: REC_USER is known, also where there is no xattr */
+	FIELD_MORE, /* varint mask, not 0, of what came later (enum record_more), then that: the
+			    head's own mask has no bit left */
 	FIELD_COUNT,
 };
 
 #define FIELD_BIT(field) (1u << (field))
+
+enum record_more {
+	MORE_ENCODING, /* string, not empty, then varint plain_size */
+	MORE_COUNT,
+};
 
 /* A buffer that grows. Zero-initialise. After a failed allocation it ignores what is put. */
 struct codec_out {

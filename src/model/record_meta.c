@@ -98,6 +98,15 @@ static int add_expiry(struct meta_list *list, const struct record *rec)
 	return r;
 }
 
+/* The encoding itself is a header of its own. */
+static int add_encoding(struct meta_list *list, const struct record *rec)
+{
+	if (!(rec->known & REC_ENCODING) || !rec->encoding[0] ||
+	    rec->plain_size == PLAIN_SIZE_UNKNOWN)
+		return 0;
+	return add_format(list, "plain_size", "%" PRIu64, rec->plain_size);
+}
+
 static int add_own(struct meta_list *list, const struct record *rec)
 {
 	char text[META_TIME_MAX];
@@ -217,6 +226,8 @@ int record_to_meta(const struct record *rec, struct meta_list *ret_list)
 		r = add_users(&list, rec);
 	if (r == 0 && list_bytes(&list) > META_MAX)
 		r = -E2BIG;
+	if (r == 0)
+		r = add_encoding(&list, rec);
 	if (r) {
 		meta_list_release(&list);
 		return r;

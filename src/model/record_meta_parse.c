@@ -21,7 +21,7 @@
 /* What only makes sense together, until all pairs were seen. The texts are the list's. */
 struct parse {
 	struct record *rec;
-	const char *uid, *gid, *ttl;
+	const char *uid, *gid, *ttl, *plain;
 	bool expires;
 	int64_t ttl_s;
 };
@@ -168,6 +168,16 @@ static int parse_symlink(struct parse *p, const char *text)
 	return parse_string(text, PATH_MAX - 1, &p->rec->symlink);
 }
 
+/* UINT64_MAX is no size. */
+static int parse_plain_size(struct parse *p, const char *text)
+{
+	int r = meta_parse_uint(text, 10, UINT64_MAX - 1, &p->rec->plain_size);
+
+	if (r == 0)
+		p->plain = text;
+	return r;
+}
+
 static int take_odd(struct record *rec, const struct record_xattr *list)
 {
 	int r = 0;
@@ -212,6 +222,7 @@ static const struct {
 	{"format", parse_format},
 	{"cache_key", parse_cache_key},
 	{"symlink", parse_symlink},
+	{"plain_size", parse_plain_size},
 	{META_NAME_ODD, parse_odd},
 };
 
@@ -307,6 +318,20 @@ static int finish_symlink(struct parse *p)
 	return r;
 }
 
+/* A size of plain bytes where the bytes are plain is anybody's. */
+static int finish_encoding(struct parse *p)
+{
+	struct record *rec = p->rec;
+
+	if (!(rec->known & REC_ENCODING))
+		rec->encoding[0] = '\0';
+	rec->known |= REC_ENCODING;
+	if (rec->encoding[0] && p->plain)
+		return 0;
+	rec->plain_size = PLAIN_SIZE_UNKNOWN;
+	return p->plain ? keep_as_xattr(rec, "plain_size", p->plain) : 0;
+}
+
 int record_from_meta(struct record *rec, const struct meta_list *list)
 {
 	struct parse p = {.rec = rec};
@@ -320,6 +345,8 @@ int record_from_meta(struct record *rec, const struct meta_list *list)
 		r = finish_expiry(&p);
 	if (r == 0)
 		r = finish_symlink(&p);
+	if (r == 0)
+		r = finish_encoding(&p);
 	if (r == 0)
 		rec->known |= REC_USER;
 	return r;

@@ -48,7 +48,7 @@ class Answer:
 class Object:
     def __init__(self, body, headers, etag=None):
         self.body = body
-        self.meta = {k: v for k, v in headers.items() if k.startswith("x-amz-meta-")}
+        self.meta = {k: v for k, v in headers.items() if k.startswith("x-amz-meta-") or k == "content-encoding"}
         self.etag = etag or '"%s"' % hashlib.md5(body).hexdigest()
         self.modified = time.time()
 

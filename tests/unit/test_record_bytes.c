@@ -135,6 +135,29 @@ static void test_damage_is_seen(void **state)
 	record_release(&rec);
 }
 
+/* How a store keeps the bytes is kept where it was said, and takes no byte where it was not. */
+static void test_encoding(void **state)
+{
+	struct record back, rec = {.known = REC_SIZE, .size = 5, .encoding = "zstd"};
+	CLEANUP_FREE void *bytes = NULL, *more = NULL;
+	size_t len, len_more;
+
+	record_init(&back);
+	assert_int_equal(record_to_bytes(&rec, &bytes, &len), 0);
+	assert_int_equal(record_from_bytes(&back, bytes, len), 0);
+	assert_int_equal(back.known, REC_SIZE);
+	assert_string_equal(back.encoding, "");
+	rec.known |= REC_ENCODING;
+	rec.plain_size = UINT64_MAX - 1;
+	assert_int_equal(record_to_bytes(&rec, &more, &len_more), 0);
+	assert_true(len_more > len);
+	assert_int_equal(record_from_bytes(&back, more, len_more), 0);
+	assert_int_equal(back.known, REC_SIZE | REC_ENCODING);
+	assert_string_equal(back.encoding, "zstd");
+	assert_true(back.plain_size == UINT64_MAX - 1);
+	record_release(&back);
+}
+
 /* A failed decoding leaves the record that was there. */
 static void test_failure_changes_nothing(void **state)
 {
@@ -155,6 +178,7 @@ int main(void)
 		cmocka_unit_test(test_etags),
 		cmocka_unit_test(test_damage_is_seen),
 		cmocka_unit_test(test_failure_changes_nothing),
+		cmocka_unit_test(test_encoding),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -221,7 +221,7 @@ static void test_malformed_values(void **state)
 		struct record rec;
 
 		parse(&rec, bad[i].name, bad[i].value, NULL, NULL);
-		assert_int_equal(rec.known, REC_EXPIRES | REC_USER);
+		assert_int_equal(rec.known & REC_ALL, REC_EXPIRES | REC_USER);
 		assert_int_equal(rec.expires_at, 0);
 		assert_int_equal(rec.ttl, 0);
 		assert_null(rec.symlink);
@@ -396,10 +396,40 @@ static void test_leaves_what_is_not_told(void **state)
 	struct meta_list none = {0};
 
 	assert_int_equal(record_from_meta(&rec, &none), 0);
-	assert_int_equal(rec.known, REC_SIZE | REC_ETAG | REC_MTIME | REC_EXPIRES | REC_USER);
+	assert_int_equal(rec.known & REC_ALL,
+			 REC_SIZE | REC_ETAG | REC_MTIME | REC_EXPIRES | REC_USER);
 	assert_int_equal(rec.size, 7);
 	assert_int_equal(rec.mtime_ns, 5);
 	assert_string_equal(rec.etag, "\"e\"");
+}
+
+/* The plain size goes with the encoding, which is a header of its own; alone it is anybody's. */
+static void test_encoding(void **state)
+{
+	struct record rec = {.known = REC_ENCODING, .encoding = "zstd", .plain_size = 1234}, back;
+	struct meta_list list;
+
+	assert_int_equal(record_to_meta(&rec, &list), 0);
+	assert_string_equal(meta_list_get(&list, "plain_size"), "1234");
+	record_init(&back);
+	back.known = REC_ENCODING;
+	memcpy(back.encoding, "zstd", 5);
+	assert_int_equal(record_from_meta(&back, &list), 0);
+	assert_true(back.plain_size == 1234 && !back.user);
+	record_release(&back);
+	assert_int_equal(record_from_meta(&back, &list), 0);
+	assert_true(back.known & REC_ENCODING);
+	assert_true(back.plain_size == PLAIN_SIZE_UNKNOWN);
+	assert_user(&back, "plain_size", "1234");
+	meta_list_release(&list);
+	record_release(&back);
+	parse(&back, "plain_size", "18446744073709551615", NULL, NULL);
+	assert_true(back.plain_size == PLAIN_SIZE_UNKNOWN);
+	record_release(&back);
+	rec.encoding[0] = '\0';
+	assert_int_equal(record_to_meta(&rec, &list), 0);
+	assert_int_equal(list.n, 0);
+	meta_list_release(&list);
 }
 
 int main(void)
@@ -421,6 +451,7 @@ int main(void)
 		cmocka_unit_test(test_symlinks),
 		cmocka_unit_test(test_too_big),
 		cmocka_unit_test(test_leaves_what_is_not_told),
+		cmocka_unit_test(test_encoding),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

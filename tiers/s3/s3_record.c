@@ -51,6 +51,16 @@ static int read_meta(const struct http_response *response, struct record *rec)
 	return rc;
 }
 
+/* One that is too long to be kept is one that we do not know. */
+static void read_encoding(const struct http_response *response, struct record *rec)
+{
+	const char *encoding = http_headers_get(&response->headers, "content-encoding");
+
+	if (encoding && strlen(encoding) < ENCODING_MAX)
+		memcpy(rec->encoding, encoding, strlen(encoding) + 1);
+	rec->known |= REC_ENCODING;
+}
+
 int s3_record_read(const struct http_response *response, uint64_t size, struct record *ret,
 		   struct err *err)
 {
@@ -59,6 +69,7 @@ int s3_record_read(const struct http_response *response, uint64_t size, struct r
 	int rc;
 
 	record_init(&rec);
+	read_encoding(response, &rec);
 	rc = s3_etag_of(response, rec.etag, err);
 	if (rc == 0)
 		rc = read_meta(response, &rec);
@@ -87,6 +98,8 @@ int s3_record_add(const struct s3 *s3, struct s3_request *rq, const struct recor
 		rc = buf_str(&name) ? s3_header_add(rq, name.data, list.v[i].value) : -ENOMEM;
 	}
 	meta_list_release(&list);
+	if (rc == 0 && (rec->known & REC_ENCODING) && rec->encoding[0])
+		rc = s3_header_add(rq, "content-encoding", rec->encoding);
 	if (rc == 0 && s3->storage_class)
 		rc = s3_header_add(rq, "x-amz-storage-class", s3->storage_class);
 	return rc;
