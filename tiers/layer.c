@@ -48,3 +48,15 @@ int layer_pass_share(struct tier *t, struct tier_call *call, const char *key, co
 {
 	return tier_share(t->inner, call, key, etag, dst_dirfd, name, ret_rec);
 }
+
+int layer_pass_del(struct tier *t, struct tier_call *call, const char *key, bool marker,
+		   const char *etag)
+{
+	return tier_del(t->inner, call, key, marker, etag);
+}
+
+int layer_pass_del_many(struct tier *t, struct tier_call *call, const char *const *keys, size_t n,
+			int *ret_codes)
+{
+	return tier_del_many(t->inner, call, keys, n, ret_codes);
+}

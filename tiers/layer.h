@@ -22,6 +22,10 @@ void layer_release(struct tier *t);
 int layer_sleep(const struct tier *t, const struct tier_call *call, int64_t ns);
 
 int layer_pass_probe(struct tier *t, struct tier_call *call);
+int layer_pass_del(struct tier *t, struct tier_call *call, const char *key, bool marker,
+		   const char *etag);
+int layer_pass_del_many(struct tier *t, struct tier_call *call, const char *const *keys, size_t n,
+			int *ret_codes);
 int layer_pass_share(struct tier *t, struct tier_call *call, const char *key, const char *etag,
 		     int dst_dirfd, const char *name, struct record *ret_rec);
 

@@ -181,7 +181,8 @@ static int retry_get(struct tier *t, struct tier_call *call, const char *key, ui
 static bool has_bytes(const struct record *now, const struct tier_source *src,
 		      const struct record *rec)
 {
-	struct xxh3 want = src->xxh3;
+	/* Of packed bytes the record has the plain ones' hash, and so has what is there now. */
+	struct xxh3 want = rec->known & REC_XXH3 ? rec->xxh3 : src->xxh3;
 	mode_t type = rec->known & REC_MODE ? rec->mode & S_IFMT : S_IFREG;
 
 	if (type != S_IFREG && (!(now->known & REC_MODE) || (now->mode & S_IFMT) != type))

@@ -68,6 +68,26 @@ int breaker_create(const struct breaker_conf *conf, struct tier *inner, struct t
 /* t must be a breaker (asserted). */
 enum breaker_state breaker_state_get(const struct tier *t);
 
+/*
+ * zstd: packs objects on their way into a store where the put's source asks for it, and unpacks
+ * all that were packed so, whoever asks. It stands outside of retry, which sends packed bytes again
+ * and does not pack again. Stack it on every store that another host may pack for.
+ */
+#define ZSTD_PLAIN_MAX (1ULL << 30) /* what claims to be larger is neither packed nor unpacked */
+
+struct zstd_conf {
+	int tmp_dirfd;	   /* packed bytes wait there for their upload; borrowed. -1: in memory */
+	uint64_t max_size; /* larger objects are stored as they are; 0 = ZSTD_PLAIN_MAX */
+	bool always;	   /* also what gets no smaller by it (tests) */
+	/*
+	 * Whether the object may be a packed one, for listings that do not tell: then its size is
+	 * not known. NULL: any may. It runs on the listing's thread.
+	 */
+	bool (*may_be_packed)(void *arg, const char *key, size_t key_len);
+	void *arg;
+};
+int zstd_create(const struct zstd_conf *conf, struct tier *inner, struct tier **ret_tier);
+
 /* Logs each call at debug level with its time and result. */
 int trace_create(struct tier *inner, struct tier **ret_tier);
 

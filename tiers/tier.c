@@ -81,6 +81,16 @@ int tier_check_metadata(const struct record *rec)
 
 enum key_kind { KEY_NONE, KEY_OBJECT, KEY_OR_MARKER };
 
+/* What stands below our own directory is as safe as any key, and nothing else is meant. */
+static int check_control(const char *key, size_t len)
+{
+	const size_t own = sizeof(CONTROL_DIR); /* with the slash */
+
+	if (len <= own || memcmp(key, CONTROL_DIR "/", own) != 0)
+		return -EINVAL;
+	return key_check(key + own, len - own);
+}
+
 /* Refuses what no store may be asked for, with a text. */
 static int check_key(const struct passage *p, const char *key, enum key_kind kind)
 {
@@ -91,7 +101,7 @@ static int check_key(const struct passage *p, const char *key, enum key_kind kin
 		return 0;
 	if (kind == KEY_OR_MARKER && len > 1 && key[len - 1] == '/')
 		len--;
-	r = key_check(key, len);
+	r = p->call->control ? check_control(key, len) : key_check(key, len);
 	if (r == 0 && len > p->t->caps.max_key)
 		r = -ENAMETOOLONG;
 	if (r)

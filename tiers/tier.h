@@ -62,6 +62,7 @@ struct tier_call {
 	dl_t deadline;		   /* monotonic ns, covers all tries; 0 = in 30 s */
 	const atomic_bool *cancel; /* becomes true: end soon with -ECANCELED; NULL = never */
 	bool probe;		   /* goes through an open breaker (health probes only) */
+	bool control;		   /* keys are ours, below ".cogfs/", and no others (manifests) */
 	/* Set by the callee when it fails: */
 	struct err err;		/* for people; never a secret. Wrapped by each layer */
 	bool transient;		/* may succeed if it is sent again (5xx, 429, reset, time-out) */
@@ -101,12 +102,20 @@ struct tier_sink {
 	int (*write)(struct tier_sink *sink, const void *buf, size_t len, uint64_t off);
 };
 
+/* How the bytes of a put may be packed by a layer that can; stores take no notice. */
+struct tier_packing {
+	bool zstd;	   /* false: stored as they are */
+	int level;	   /* as zstd counts them; taken to the nearest that there is */
+	uint64_t min_size; /* smaller objects are stored as they are */
+};
+
 /* Where the bytes of a put come from: a file that nobody writes to while the call runs. */
 struct tier_source {
 	int fd;		  /* readable; the callee neither closes it nor moves its offset */
 	uint64_t size;	  /* bytes, from offset 0 */
 	bool immutable;	  /* the inode is never written again: a local store may link to it */
 	struct xxh3 xxh3; /* of the bytes, or unknown */
+	struct tier_packing packing;
 };
 
 /*
@@ -154,6 +163,8 @@ struct tier_ops {
 
 	/*
 	 * The present version's record. ret_rec is initialised by the caller, untouched on failure.
+	 * A store says how it keeps the bytes (REC_ENCODING) here and in get, and in list where it
+	 * yields whole records; size is then that of the encoded bytes.
 	 * A key that ends in '/' asks for the marker of that directory (head only; get is never
 	 * asked for one).
 	 */
@@ -171,7 +182,8 @@ struct tier_ops {
 		   uint64_t len, const char *etag, struct tier_sink *sink);
 
 	/*
-	 * Stores a whole object with rec's metadata (size, etag of rec are ignored; for a symlink
+	 * Stores a whole object with rec's metadata (size, etag of rec are ignored; its encoding is
+	 * what src is in, and goes where rec does not have it, as with set_meta; for a symlink
 	 * the source is empty and rec->symlink counts, and what stands for it in the store is as
 	 * TIER_SYMLINK_BODY says; for a directory the object is a marker).
 	 * Atomic: a reader sees the old version or the new one. A precondition that fails: -EEXIST

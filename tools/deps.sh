@@ -27,7 +27,7 @@ set -euo pipefail
 BUILD_PACKAGES=(
 	ca-certificates cmake ninja-build gcc libc6-dev pkg-config
 	libcurl4-openssl-dev libssl-dev libxxhash-dev libyaml-dev
-	libexpat1-dev libjansson-dev
+	libexpat1-dev libjansson-dev libzstd-dev
 	attr acl fuse3
 )
 UNIT_PACKAGES=(libcmocka-dev)
