@@ -144,9 +144,14 @@ static int start_verify(struct cache *c, struct obj *o, int fd, struct cache_wai
 	return r;
 }
 
-static void count_hit(struct cache *c, const struct cache_wait *w, const struct local *l)
+/* Lock held */
+static void count_hit(struct cache *c, struct obj *o, const struct cache_wait *w,
+		      const struct local *l)
 {
-	count_one(c->counters, w->cold		  ? COUNTER_hits_store
+	bool cold = w->cold || o->flags & OBJ_BROUGHT;
+
+	o->flags &= ~OBJ_BROUGHT;
+	count_one(c->counters, cold		  ? COUNTER_hits_store
 			       : l && l == c->ram ? COUNTER_hits_ram
 						  : COUNTER_hits_disk);
 }
@@ -185,7 +190,7 @@ static int open_body(struct cache *c, struct obj *o, int flags, struct cache_wai
 	}
 	if (o->flags & OBJ_SUSPECT)
 		return start_verify(c, o, fd, w);
-	count_hit(c, w, l);
+	count_hit(c, o, w, l);
 	if (l == c->disk)
 		promote_opened(c, o);
 	*ret = file_on_body(c, o, flags, slot, fd, l);
@@ -265,7 +270,7 @@ static int open_cold(struct cache *c, struct obj *o, int flags, struct cache_wai
 	f->had_files = true;
 	list_del(&f->idle);
 	(*ret)->slot->kind = CFILE_FILL;
-	count_hit(c, w, NULL);
+	count_hit(c, o, w, NULL);
 	return 0;
 }
 

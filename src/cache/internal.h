@@ -61,6 +61,8 @@ enum obj_flags {
 	OBJ_NEW_DIR = 1 << 9,
 	OBJ_PROMOTING = 1 << 11, /* a copy of its body is on its way to RAM */
 	OBJ_SUSPECT = 1 << 8, /* filled shortly before a crash of the machine: verify before use */
+	/* its bytes came with the answer to a lookup, and nobody has opened it since */
+	OBJ_BROUGHT = 1 << 12,
 };
 
 /* Rare parts of a record. */
@@ -440,6 +442,8 @@ int obj_refresh(struct cache *c, struct obj *o, bool full, struct cache_wait *w)
 /* The child for a change of names: known, live. A new reference. Lock held likewise. */
 int child_get(struct cache *c, struct obj *dir, const char *name, struct cache_wait *w,
 	      struct obj **ret);
+/* What can be served although the store does not answer. Lock held */
+bool obj_servable(const struct obj *o);
 /* What a listing shows with the size of a symlink may be one: only a HEAD tells */
 bool obj_is_vague(const struct obj *o);
 int64_t ttl_ns(const struct cache *c);
@@ -481,6 +485,8 @@ void children_gone(struct cache *c, struct obj *dir, bool unseen, int64_t asked_
 /* o's fill, made where missing. Lock held; NULL with *err */
 struct fill *fill_get(struct cache *c, struct obj *o, int *ret_err);
 void fill_unuse(struct cache *c, struct fill *f); /* a file let go. Lock held */
+/* Nobody needs it any more: it goes. Attached ones that nobody reads stay for a while. Lock held */
+void fill_check(struct cache *c, struct fill *f);
 /* Asks for [off, off+len) and ahead bytes more: 0 all present, 1 under way, -errno. Lock held */
 int fill_want(struct cache *c, struct fill *f, uint64_t off, uint64_t len, uint64_t ahead);
 void fill_abandon(struct cache *c, struct fill *f, int err,
@@ -488,6 +494,21 @@ void fill_abandon(struct cache *c, struct fill *f, int err,
 /* o is another version now: its fill goes on alone, for those who have it open. Lock held */
 void fill_detach(struct cache *c, struct obj *o);
 #define SMALL_OBJECT (1u << 20)
+
+/* --- fetch.c --- */
+/* A request for blocks [first, first + n) of f, which are empty. Lock held; 0 or -ENOMEM */
+int fetch_start(struct cache *c, struct fill *f, uint32_t first, uint32_t n);
+/*
+ * The whole fill of o, version rec, for a request that is under way: its bytes are written in
+ * order, and the end gets what is missing. NULL: they are not to be kept. No lock held
+ */
+struct fetch *fetch_lend(struct cache *c, struct obj *o, const struct record *rec);
+void fetch_lent_write(struct fetch *ft, const void *buf, size_t len, uint64_t off);
+void fetch_lent_end(struct cache *c, struct fetch *ft);
+
+/* --- ask.c --- */
+/* Asks the store for o; who waits on o->flight is woken. Lock held */
+void ask_start(struct cache *c, struct obj *o);
 
 /* --- session.c: the file that is written --- */
 /*

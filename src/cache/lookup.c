@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Does a name exist, and what is it now? Answered from memory while that is fresh, then from the
- * local mirror, then by the store: one HEAD for a single name, a listing once several names of
- * one directory are asked for.
+ * local mirror, then by the store: one request for a single name (ask.c), a listing once several
+ * names of one directory are asked for.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -11,8 +11,6 @@
 #include "cache/internal.h"
 #include "cache/where.h"
 
-#define STALE_WAIT_MS                                                                              \
-	1000 /* what is resident waits that long for its revalidation, then is served */
 #define RETRY_AFTER_NS (5 * NSEC_PER_SEC)
 #define LIST_AFTER_MISSES 2 /* names of one directory before its listing is fetched instead */
 
@@ -36,8 +34,7 @@ static bool still_deleted(struct cache *c, struct obj *o)
 	return false;
 }
 
-/* What can be served although the store does not answer. */
-static bool servable(const struct obj *o)
+bool obj_servable(const struct obj *o)
 {
 	return o->exist == EX_PRESENT &&
 	       (o->flags & (OBJ_RES_DISK | OBJ_RES_RAM) || S_ISDIR(o->mode));
@@ -212,111 +209,6 @@ void obj_word(struct cache *c, struct obj *o, const struct record *rec, int64_t 
 		obj_emit(c, ev - 1, o);
 }
 
-/* --- one HEAD --- */
-
-struct dir_seen {
-	bool any, marker;
-};
-
-static int dir_seen_entry(void *arg, const struct tier_entry *entry)
-{
-	struct dir_seen *seen = arg;
-
-	seen->any = true;
-	seen->marker |= entry->marker;
-	return 0;
-}
-
-/* Whether anything lies below key/: 0 with a directory's record, -ENOENT, or unknown. */
-static int head_dir(struct cache *c, struct tier_call *call, const char *key, struct record *rec)
-{
-	CLEANUP_FREE char *prefix = key_join(key, "");
-	CLEANUP_FREE char *token = NULL;
-	struct dir_seen seen = {false, false};
-	struct tier_list_req req = {.delimiter = true, .max = 1};
-	int r;
-
-	if (!prefix)
-		return -ENOMEM;
-	req.prefix = prefix;
-	r = tier_list(c->store, call, &req, dir_seen_entry, &seen, &token);
-	if (r)
-		return r;
-	if (!seen.any)
-		return -ENOENT;
-	if (seen.marker)
-		(void)tier_head(c->store, call, prefix, rec);
-	rec->known &= ~(REC_SIZE | REC_ETAG);
-	rec->mode = S_IFDIR | (rec->mode & 07777);
-	return 0;
-}
-
-struct head {
-	struct tier_call call;
-	bool dir_first;
-	struct record rec;
-};
-
-static int head_key(struct cache *c, const char *key, void *arg)
-{
-	struct head *h = arg;
-	int r = -ENOENT;
-
-	record_release(&h->rec); /* of a name that was not the right one */
-	record_init(&h->rec);
-	for (int i = 0; i < 2 && r == -ENOENT; i++)
-		r = h->dir_first == (i == 0) ? head_dir(c, &h->call, key, &h->rec)
-					     : tier_head(c->store, &h->call, key, &h->rec);
-	return r;
-}
-
-/* Less than who asks has: that there is no answer is to be told, too. */
-static int64_t head_ms(const struct cache *c)
-{
-	return c->config->deadlines.lookup_ms * 9 / 10;
-}
-
-static void head_job(struct cache *c, void *arg)
-{
-	struct obj *o = arg;
-	struct head h = {.dir_first = false};
-	int64_t asked_ns = clock_mono(c->clock);
-	struct list out;
-	bool soft;
-	int r;
-
-	list_init(&out);
-	record_init(&h.rec);
-	{
-		SCOPE_LOCK(&c->lock);
-		h.dir_first = S_ISDIR(o->mode);
-		soft = servable(o);
-	}
-	h.call.deadline = deadline_in(c, soft ? STALE_WAIT_MS : head_ms(c));
-	r = store_ask(c, o, head_key, &h, true);
-	/* A foreign object has no mode or owner to tell: what came is all there is. */
-	if (!r)
-		h.rec.known |= REC_USER;
-	if (r == 0 || r == -ENOENT)
-		obj_word(c, o, r ? NULL : &h.rec, asked_ns);
-	else if (!soft && r != -EAGAIN)
-		obj_note_error(c, o, r, err_text(&h.call.err, r));
-	{
-		SCOPE_LOCK(&c->lock);
-		store_answered(c, r);
-		if (r == -ENOENT || r == -EAGAIN)
-			r = 0; /* whoever waits looks again */
-		if (r)
-			o->tried_ns = clock_mono(c->clock);
-		if (r && (servable(o) || absent_as_listed(c, o)))
-			r = 0;
-		obj_flight_end(c, o, &out);
-	}
-	wake_all(&out, r);
-	record_release(&h.rec);
-	obj_unref(c, o);
-}
-
 /* --- freshness --- */
 
 /* Whoever waited for an answer may use it, even with a ttl of 0. */
@@ -357,8 +249,8 @@ static bool known_now(struct cache *c, struct obj *o, bool full)
 		return true;
 	if (absent_as_listed(c, o))
 		return true;
-	return servable(o) && (fresh(c, o->tried_ns, RETRY_AFTER_NS) || c->stopping ||
-			       breaker_state_get(c->breaker) == BREAKER_OPEN);
+	return obj_servable(o) && (fresh(c, o->tried_ns, RETRY_AFTER_NS) || c->stopping ||
+				   breaker_state_get(c->breaker) == BREAKER_OPEN);
 }
 
 /*
@@ -381,7 +273,6 @@ static bool ask_listing(struct cache *c, struct obj *o)
 
 int obj_refresh(struct cache *c, struct obj *o, bool full, struct cache_wait *w)
 {
-	bool start;
 	int r;
 
 	if (o->flags & OBJ_ORPHAN)
@@ -398,12 +289,8 @@ int obj_refresh(struct cache *c, struct obj *o, bool full, struct cache_wait *w)
 	if (ask_listing(c, o))
 		return wait_on(c, &o->parent->dir->flight.waits, w, c->config->deadlines.lookup_ms);
 	r = obj_flight_wait(c, o, w, c->config->deadlines.lookup_ms);
-	start = r == CACHE_PENDING && !o->flight->running;
-	if (start) {
-		o->flight->running = true;
-		obj_get(o);
-		job_run(c, POOL_FOREGROUND, head_job, o);
-	}
+	if (r == CACHE_PENDING && !o->flight->running)
+		ask_start(c, o);
 	return r;
 }
 

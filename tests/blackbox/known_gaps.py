@@ -21,7 +21,6 @@ _METADATA = "a listing does not tell user xattrs, nor that they alone changed (v
 _OUTAGE = "a name that was never seen cannot be created while the store is away"
 
 GAPS = {
-    "test_big_object_lazily": "counts more bytes than the last block",
     "test_touch_moves_the_age": "a touch of a clean object does not show in its mtime",
     "test_user_xattrs_travel": _METADATA,
     "test_user_xattr_changes_travel": _METADATA,

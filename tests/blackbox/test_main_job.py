@@ -193,7 +193,7 @@ def test_big_object_lazily(new_mount, store):
     assert (b / "big.bin").read_bytes() == data
     with open(b / "big.bin", "rb") as file:
         assert os.pread(file.fileno(), 100, 12345678) == data[12345678:12345778]
-    assert len(b.xattrs("big.bin")["user.cogfs.xxh3"]) == 32
+    eventually(lambda: len(b.xattrs("big.bin")["user.cogfs.xxh3"]) == 32, what="the checksum")
 
 
 def test_many_readers_one_fetch(new_mount, store):
@@ -205,3 +205,53 @@ def test_many_readers_one_fetch(new_mount, store):
     readers = [subprocess.Popen(["cmp", b / "hot.bin", b.base / "expected"]) for _ in range(8)]
     assert [reader.wait() for reader in readers] == [0] * 8
     assert b.counter("fill_bytes") + b.counter("stream_bytes") <= 2 * len(data)
+
+
+def object_requests(mount, method):
+    """Requests for objects: no listings, no names that are directories."""
+    return [r for r in mount.proxy.seen(method) if "list-type=2" not in r.query and r.key() not in ("", "d")]
+
+
+@pytest.mark.s3
+def test_cold_small_objects_cost_one_get(new_mount, store):
+    """Each small object of a listed directory is one GET, its attributes included."""
+    names = [f"{i:03}.json" for i in range(100)]
+    store.put_many({f"d/{name}": name.encode() * 300 for name in names})
+    b = new_mount("b", store, config={"mount": {"list_ttl": "1h"}})
+    assert sorted(os.listdir(b / "d")) == names
+    before = len(object_requests(b, "GET"))
+    heads = b.proxy.count("HEAD")
+    for name in names:
+        assert (b / "d" / name).read_bytes() == name.encode() * 300
+    assert len(object_requests(b, "GET")) - before == len(names)
+    assert b.proxy.count("HEAD") == heads
+    assert b.counter("fill_bytes") == sum(len(name) * 300 for name in names)
+    for name in names:
+        assert (b / "d" / name).read_bytes() == name.encode() * 300
+        assert os.stat(b / "d" / name).st_size == len(name) * 300
+    assert len(object_requests(b, "GET")) - before == len(names), "read again"
+
+
+@pytest.mark.s3
+def test_a_name_that_was_never_listed_costs_one_get(new_mount, store):
+    """The first look at a name brings a small object's bytes along."""
+    store.put("d/direct.json", b"{}" * 1000)
+    b = new_mount("b", store, config={"mount": {"list_ttl": "1h"}})
+    assert (b / "d/direct.json").read_bytes() == b"{}" * 1000
+    assert len(object_requests(b, "GET")) == 1
+    assert b.proxy.count("HEAD") == 0
+
+
+@pytest.mark.s3
+def test_attributes_of_a_large_object_bring_little(new_mount, store):
+    """Asking for a large object's attributes does not fetch it, and they are the true ones."""
+    a = new_mount("a", store)
+    (a / "d").mkdir()
+    (a / "d/large.bin").write_bytes(bytes(3 << 20))
+    os.chmod(a / "d/large.bin", 0o640)
+    a.flush()
+    b = new_mount("b", store)
+    seen = os.stat(b / "d/large.bin")
+    assert (seen.st_size, seen.st_mode & 0o7777) == (3 << 20, 0o640)
+    assert b.counter("fill_bytes") == 0
+    assert (b / "d/large.bin").read_bytes() == bytes(3 << 20)

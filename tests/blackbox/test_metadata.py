@@ -44,8 +44,8 @@ def test_xattrs_tell(new_mount, store):
 
 
 def test_tier_of_a_cold_object(new_mount, store):
-    """Before the first read an object is in the store only; afterwards here too."""
-    store.put("f", b"x" * 1000)
+    """Before the first read an object that is not small is in the store only; afterwards here too."""
+    store.put("f", b"x" * 100_000)
     a = new_mount("a", store)
     assert own(a, "f", "tier") == b"cold" and own(a, "f", "tiers") == b"cold"
     (a / "f").read_bytes()
