@@ -131,6 +131,17 @@ int obj_set_record(struct obj *o, const struct record *rec)
 	return 0;
 }
 
+void obj_limit_life(struct cache *c, struct obj *o)
+{
+	int64_t last = clock_wall(c->clock) / NSEC_PER_SEC + c->store_ttl_s;
+
+	if (c->store_ttl_s == CONF_NEVER || (o->expires_at && o->expires_at <= last))
+		return;
+	o->expires_at = last;
+	o->ttl = c->store_ttl_s;
+	o->known |= REC_EXPIRES;
+}
+
 int obj_to_record(const struct obj *o, struct record *ret)
 {
 	struct record rec;

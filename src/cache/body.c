@@ -27,6 +27,14 @@ static uint32_t body_flag(struct cache *c, const struct local *l)
 	return l == c->disk ? OBJ_RES_DISK : OBJ_RES_RAM;
 }
 
+static void body_since(struct cache *c, struct obj *o, const struct local *l, int64_t wall_s)
+{
+	if (l == body_tier(c))
+		o->filled_s = (uint32_t)wall_s;
+	if (l == c->ram)
+		o->ram_s = (uint32_t)wall_s;
+}
+
 void body_added(struct cache *c, struct obj *o, struct local *l, uint64_t cost)
 {
 	struct body *b = body_of(c, o, l);
@@ -34,6 +42,7 @@ void body_added(struct cache *c, struct obj *o, struct local *l, uint64_t cost)
 	o->flags |= body_flag(c, l);
 	o->body_gen++;
 	b->cost = cost;
+	body_since(c, o, l, clock_wall(c->clock) / NSEC_PER_SEC);
 	list_del(&b->lru);
 	list_add_tail(l == c->disk ? &c->lru_disk : &c->lru_ram, &b->lru);
 }
@@ -292,6 +301,9 @@ static int probe_file(struct cache *c, struct obj *o, struct local *l, int fd)
 	obj_set_exist(o, EX_PRESENT);
 	o->checked_ns = 0;
 	body_added(c, o, l, local_cost(fd));
+	body_since(c, o, l, ctime_ns(fd) / NSEC_PER_SEC);
+	if (!(o->flags & OBJ_RES_DISK))
+		o->filled_s = o->ram_s; /* alone beside a disk tier */
 	if (l == c->disk && !c->scanned) {
 		c->scan_found_bytes += o->disk.cost;
 		c->scan_found_objects++;
@@ -351,6 +363,7 @@ static void probe_copy(struct cache *c, struct obj *o, const char *key, uint64_t
 		if (moves == c->moves && !c->moving && o->flags & OBJ_RES_DISK &&
 		    !(o->flags & OBJ_RES_RAM) && !o->wr && same_version(o, &rec)) {
 			body_added(c, o, c->ram, local_cost(fd));
+			body_since(c, o, c->ram, ctime_ns(fd) / NSEC_PER_SEC);
 			local_adjust(c->ram, (int64_t)o->ram.cost);
 			atomic_fetch_add(&c->ram->objects, 1);
 		}

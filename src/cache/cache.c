@@ -149,6 +149,7 @@ static int open_store(struct cache *c, struct err *err)
 		t = config_tier(c->config, TIER_TYPE_DIR);
 		r = t ? open_dir_store(c, &env, t, err) : 0;
 	}
+	c->store_ttl_s = t ? t->ttl_s : CONF_NEVER;
 	return r || !t ? r : stack_layers(c);
 }
 
@@ -177,6 +178,8 @@ static int open_bodies(struct cache *c, const struct cache_conf *conf, struct er
 	if (r)
 		return r;
 	c->admit = ram ? ram->admit : ADMIT_AUTO;
+	c->disk_ttl_s = disk ? disk->ttl_s : CONF_NEVER;
+	c->ram_ttl_s = ram ? ram->ttl_s : CONF_NEVER;
 	if (!c->disk && !c->ram)
 		return err_set(err, -EINVAL,
 			       "no tier for local bodies: configure a ram or a disk tier");

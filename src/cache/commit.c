@@ -34,13 +34,25 @@ int append_change(struct cache *c, struct jent *change, bool hold, uint64_t *ret
 
 /* --- flush --- */
 
+/* A life counts from the last write, unless somebody said what it is to be. */
+static void session_renew(struct cache *c, struct obj *o)
+{
+	if (!o->wr->dirtied)
+		return;
+	if (o->ttl && !o->wr->life_set)
+		o->expires_at = clock_wall(c->clock) / NSEC_PER_SEC + o->ttl;
+	obj_limit_life(c, o);
+}
+
 /* The record of the file as it is. Lock held */
-static int session_record(struct obj *o, struct record *ret)
+static int session_record(struct cache *c, struct obj *o, struct record *ret)
 {
 	struct wsession *wr = o->wr;
 	struct stat st;
-	int r = obj_to_record(o, ret);
+	int r;
 
+	session_renew(c, o);
+	r = obj_to_record(o, ret);
 	if (r || fstat(wr->fd, &st))
 		return r ? r : -errno;
 	ret->size = st.st_size;
@@ -93,7 +105,7 @@ static bool goes_last(struct cache *c, const char *key)
 static int note_change(struct cache *c, struct obj *o, struct jent *change)
 {
 	SCOPE_LOCK(&c->lock);
-	int r = session_record(o, &change->rec);
+	int r = session_record(c, o, &change->rec);
 
 	if (r)
 		return r;
@@ -324,7 +336,10 @@ static void discard(struct cache *c, struct obj *o)
 	local_unlink_id(c->staging_fd, o->wr->id);
 	if (!(o->flags & OBJ_ORPHAN)) {
 		if (o->wr->replaced) { /* the old body was charged all along */
+			uint32_t filled_s = o->filled_s;
+
 			body_added(c, o, c->disk, o->wr->old_cost);
+			o->filled_s = filled_s;
 			o->wr->counted = false;
 			o->wr->old_cost = 0;
 		}
@@ -358,7 +373,7 @@ static int publish_commit(struct cache *c, struct obj *o, struct record *rec)
 static int publish_record(struct cache *c, struct obj *o, const struct xxh3 *h, struct record *rec)
 {
 	SCOPE_LOCK(&c->lock);
-	int r = session_record(o, rec);
+	int r = session_record(c, o, rec);
 
 	if (r)
 		return r;

@@ -55,6 +55,63 @@ void obj_expire(struct cache *c, struct obj *o)
 		count_one(c->counters, COUNTER_expirations);
 }
 
+static bool is_over(int64_t ttl_s, uint32_t since_s, int64_t now_s)
+{
+	return ttl_s != CONF_NEVER && now_s - since_s >= ttl_s;
+}
+
+unsigned int copies_over(struct cache *c, const struct obj *o)
+{
+	const bool in_ram = o->flags & OBJ_RES_RAM, on_disk = o->flags & OBJ_RES_DISK;
+	bool disk, ram;
+	int64_t now;
+
+	if ((c->disk_ttl_s == CONF_NEVER && c->ram_ttl_s == CONF_NEVER) || (!in_ram && !on_disk))
+		return 0;
+	now = clock_wall(c->clock) / NSEC_PER_SEC;
+	disk = is_over(c->disk_ttl_s, o->filled_s, now);
+	ram = in_ram && (disk || is_over(c->ram_ttl_s, o->ram_s, now));
+	disk = on_disk && disk;
+	if ((!disk && !ram) || !S_ISREG(o->mode) || o->wr || !list_empty(&o->files) ||
+	    o->flags & (OBJ_BUSY | OBJ_ORPHAN | OBJ_PINNED))
+		return 0;
+	if ((disk || !on_disk) && (o->exist != EX_PRESENT || !has_store(c) ||
+				   breaker_state_get(c->breaker) == BREAKER_OPEN))
+		return 0;
+	return (disk ? RETIRED_DISK : 0) | (ram ? RETIRED_RAM : 0);
+}
+
+static unsigned int drop_copies(struct cache *c, struct obj *o)
+{
+	CLEANUP_FREE char *key = NULL;
+	unsigned int over;
+
+	SCOPE_LOCK(&c->ns);
+	{
+		SCOPE_LOCK(&c->lock);
+		over = copies_over(c, o);
+		key = over ? obj_key_locked(o) : NULL;
+		if (!key)
+			return 0;
+		if (over & RETIRED_DISK)
+			body_gone(c, o, c->disk);
+		if (over & RETIRED_RAM)
+			body_gone(c, o, c->ram);
+	}
+	body_remove(c, o, key, over);
+	return over;
+}
+
+void copies_expire(struct cache *c, struct obj *o)
+{
+	unsigned int over = drop_copies(c, o);
+
+	if (!over)
+		return;
+	count_add(c->counters, COUNTER_copy_expirations, __builtin_popcount(over));
+	room_freed(c);
+}
+
 /* Collects what is due in a slice of the table. Lock held */
 static void look_at_slice(struct round *r)
 {
@@ -67,7 +124,7 @@ static void look_at_slice(struct round *r)
 		for (struct obj *o = c->table[r->at]; o && r->n < BATCH; o = o->hash_next) {
 			bool due = obj_live(o) && !obj_is_dir(o) && obj_expired(c, o) && !o->wr;
 
-			if (!due && !(o->wr && o->wr->mapped))
+			if (!due && !(o->wr && o->wr->mapped) && !copies_over(c, o))
 				continue;
 			obj_get(o);
 			r->found[r->n++] = o;
@@ -169,8 +226,10 @@ static void tick(struct round *r)
 	}
 	for (size_t i = 0; i < r->n; i++) {
 		watch_mapping(c, r->found[i]);
-		if (in_step)
+		if (in_step) {
 			obj_expire(c, r->found[i]);
+			copies_expire(c, r->found[i]);
+		}
 		obj_unref(c, r->found[i]);
 	}
 	if (now >= r->checkpoint_at) {

@@ -288,6 +288,12 @@ static int open_read_once(struct cache *c, struct obj *o, int flags, struct cach
 		return obj_flight_wait(c, o, w, c->config->deadlines.open_ms);
 	if (o->wr)
 		return open_writers(c, o, flags, slot, ret);
+	if (copies_over(c, o)) {
+		pthread_mutex_unlock(&c->lock);
+		copies_expire(c, o);
+		pthread_mutex_lock(&c->lock);
+		return -EAGAIN;
+	}
 	if (o->flags & (OBJ_RES_DISK | OBJ_RES_RAM))
 		return open_body(c, o, flags, w, slot, ret);
 	id = journalled(c, o);

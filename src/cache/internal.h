@@ -114,6 +114,7 @@ struct wsession {
 	bool killed;  /* its writer was killed, and on_kill says discard */
 	bool closed;  /* by the process that opened it, though its RELEASE has not come yet */
 	bool meta;    /* mode, owner, attributes changed: journalled with the bytes */
+	bool life_set; /* by hand, while it was written */
 	/* a mapping may outlive the handles (one of writers): watched by the background round */
 	bool mapped;
 	bool counted;	  /* as an object in the disk's budget, while it has no body there */
@@ -164,6 +165,8 @@ struct obj {
 	uint32_t moved;	   /* steps whenever it, or a directory above, is renamed */
 	uint32_t body_gen; /* steps whenever a local copy comes, goes or moves */
 	uint32_t opened_s; /* monotonic seconds of the last open */
+	/* wall seconds: when its local bytes came from a store or were written; and into RAM */
+	uint32_t filled_s, ram_s;
 	mode_t mode;
 	uid_t uid;
 	gid_t gid;
@@ -248,6 +251,7 @@ struct cache {
 	struct cachedir_state last;
 	struct local *disk, *ram; /* NULL: none */
 	enum admit_policy admit;  /* the ram tier's */
+	int64_t disk_ttl_s, ram_ttl_s, store_ttl_s; /* CONF_NEVER: none */
 	struct tier *store;	  /* outermost layer; NULL: none */
 	struct tier *breaker;	  /* the breaker in it, for its state */
 	struct journal *journal;
@@ -358,6 +362,7 @@ bool obj_told_whole(const struct obj *o);
 int key_len_check(const struct cache *c, size_t len);	       /* 0, or -ENAMETOOLONG */
 bool key_too_long(const struct cache *c, const struct obj *o); /* for the store, or for KEY_MAX */
 void obj_extra_free(struct obj_extra *x);
+void obj_limit_life(struct cache *c, struct obj *o); /* to the store tier's ttl */
 int obj_save_meta(struct cache *c, struct obj *o); /* journals metadata; no lock held */
 void obj_touch(struct cache *c, struct obj *o);
 void attr_fill(struct cache *c, struct obj *o, struct cache_attr *ret);
@@ -570,6 +575,13 @@ void round_stop(struct cache *c);
 int cache_checkpoint(struct cache *c, bool clean);
 /* Ends the session of a mapping that is gone. No lock held */
 void watch_mapping(struct cache *c, struct obj *o);
+/*
+ * Which of o's copies are over by the ttl of their tier and may go (RETIRED_*). A copy in RAM lives
+ * no longer than the one on disk that it was made of. Kept all the same: what is open, dirty or
+ * pinned, and the last copy while the store does not answer. Lock held
+ */
+unsigned int copies_over(struct cache *c, const struct obj *o);
+void copies_expire(struct cache *c, struct obj *o); /* they go. No lock held */
 /* o's life is over: dropped here, deleted in the store. No lock held */
 void obj_expire(struct cache *c, struct obj *o);
 

@@ -199,6 +199,14 @@ static int parse_seconds(const char *text, int64_t *ret)
 	return 0;
 }
 
+static void life_changed(struct cache *c, struct obj *o)
+{
+	o->known |= REC_EXPIRES;
+	if (o->wr)
+		o->wr->life_set = true;
+	obj_limit_life(c, o);
+}
+
 static int store_ttl(struct cache *c, struct obj *o, const char *text)
 {
 	int64_t s;
@@ -208,7 +216,7 @@ static int store_ttl(struct cache *c, struct obj *o, const char *text)
 		return r;
 	o->ttl = s;
 	o->expires_at = s ? clock_wall(c->clock) / NSEC_PER_SEC + s : 0;
-	o->known |= REC_EXPIRES;
+	life_changed(c, o);
 	return 0;
 }
 
@@ -222,7 +230,7 @@ static int store_expires_at(struct cache *c, struct obj *o, const char *text)
 		return -EINVAL;
 	o->expires_at = at;
 	o->ttl = at > now ? at - now : at ? 1 : 0;
-	o->known |= REC_EXPIRES;
+	life_changed(c, o);
 	return 0;
 }
 

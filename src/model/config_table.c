@@ -186,10 +186,13 @@ const struct conf_option conf_tier_options[] = {
 	{.name = "min_free", .kind = CONF_FREE, TIER_AT(min_free), .def = "5%", .types = T_DISK,
 	 .live = true, .text = "room that stays free on the filesystem, a size or a percentage"},
 	{.name = "ttl", .kind = CONF_SECONDS, TIER_AT(ttl_s), .def = "never", .never = true,
-	 .min = 1, .types = T_ALL, .text = "longest life of a copy there"},
+	 .min = 1, .types = T_ALL, .text = "ram, disk: longest life of a copy there, which is then had from the store again; dir, "
+		 "s3: longest life of an object from its last write"},
 	{.name = "admit", .kind = CONF_WORD, TIER_AT(admit), .def = "auto",
 	 .words = admit_policies, .types = T_RAM,
-	 .text = "when an object moves to RAM; auto: only where that is faster than the disk"},
+	 .text = "what gets a copy in RAM: always, what is read; second_hit, what is opened again "
+		 "within 10 minutes; auto, nothing where there is a disk tier, as the page cache "
+		 "opens its bodies at least as fast, else what is read"},
 	{.name = "path", .kind = CONF_PATH, TIER_AT(path), .types = T_DISK | T_DIR,
 	 .text = "directory; a disk tier's default is cache_dir"},
 	{.name = "bucket", .kind = CONF_STRING, TIER_AT(bucket), .types = T_S3,

@@ -21,6 +21,7 @@
 	X(evictions, COUNTER, "", "local copies dropped for room")                                 \
 	X(promotions, COUNTER, "", "bodies on disk that got a copy in RAM")                        \
 	X(expirations, COUNTER, "", "objects that reached the end of their life")                  \
+	X(copy_expirations, COUNTER, "", "local copies dropped at the end of their tier's ttl")    \
 	X(corruptions, COUNTER, "", "local copies whose checksum was wrong")                       \
 	X(conflicts, COUNTER, "", "drains that met another host's version")                        \
 	X(dropped_drains, COUNTER, "", "drains to a cache-only tier that were given up")           \

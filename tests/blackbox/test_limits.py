@@ -376,6 +376,19 @@ def test_ram_outlives_the_worker(new_mount, store):
     assert a.stats()["backends"]["ram"]["total_files"] == 4
 
 
+def test_ttl_of_a_tier(new_mount, store):
+    """A copy that is over its tier's ttl goes by itself; the object stays, and is had again."""
+    objects = fill_store(store, 3, MIB)
+    a = new_mount("a", store, disk={"ttl": "3s"}, ram={"max_size": "8MiB", "admit": "always"})
+    for key, data in objects.items():
+        assert (a / key).read_bytes() == data
+    eventually(lambda: a.stats()["backends"]["warm"]["total_files"] == 0, within=20, what="the end of the copies")
+    assert a.stats()["backends"]["ram"]["total_files"] == 0
+    for key, data in objects.items():
+        assert (a / key).read_bytes() == data
+    assert store.keys() == {key: MIB for key in objects}
+
+
 def test_no_disk_tier(new_mount, store):
     """With RAM only, reading and writing work."""
     objects = fill_store(store, 20, MIB)

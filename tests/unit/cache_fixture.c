@@ -5,6 +5,26 @@
 
 #include "cache_fixture.h"
 
+static int64_t ahead_mono(const struct clock *clk)
+{
+	return clock_mono(&clock_system) + ((struct ahead *)clk->arg)->by;
+}
+
+static int64_t ahead_wall(const struct clock *clk)
+{
+	return clock_wall(&clock_system) + ((struct ahead *)clk->arg)->by;
+}
+
+static void ahead_sleep(const struct clock *clk, int64_t mono_ns)
+{
+	clock_system.sleep_until(&clock_system, mono_ns - ((struct ahead *)clk->arg)->by);
+}
+
+void ahead_init(struct ahead *a)
+{
+	*a = (struct ahead){.clock = {ahead_mono, ahead_wall, ahead_sleep, a}};
+}
+
 static void twait_done(struct cache_wait *w, int err)
 {
 	struct twait *t = (struct twait *)w;
@@ -211,12 +231,61 @@ ssize_t host_get(struct host *h, const char *key, void *buf, size_t len)
 	return n;
 }
 
+void host_open_other(struct host *h, struct host *b, const struct conf_override *extra,
+		     const struct clock *clock)
+{
+	memset(b, 0, sizeof(*b));
+	b->clock = clock;
+	snprintf(b->cache_dir, sizeof(b->cache_dir), "%s/cache-b", h->dir);
+	snprintf(b->store, sizeof(b->store), "%s", h->store);
+	host_open_with(b, h->store, extra, false);
+}
+
+void host_put_sized(struct host *h, const char *name, size_t len)
+{
+	char *buf = malloc(len);
+
+	for (size_t i = 0; i < len; i++)
+		buf[i] = (char)(i * 7 + name[0]);
+	host_put(h, name, buf, len);
+	free(buf);
+}
+
+bool host_reads_back(struct host *h, const char *name, size_t len)
+{
+	char *buf = malloc(len);
+	bool good = host_get(h, name, buf, len) == (ssize_t)len;
+
+	for (size_t i = 0; good && i < len; i++)
+		good = buf[i] == (char)(i * 7 + name[0]);
+	free(buf);
+	return good;
+}
+
+const char *host_xattr(struct host *h, const char *key, const char *name)
+{
+	static char buf[128];
+	char full[64];
+	struct twait t;
+	struct obj *o;
+	size_t len = 0;
+
+	snprintf(full, sizeof(full), "user.cogfs.%s", name);
+	assert_int_equal(host_lookup(h, key, &o), 0);
+	if (CALL(&t, cache_getxattr(h->cache, o, full, buf, sizeof(buf) - 1, &t.w, &len)))
+		len = 0;
+	obj_unref(h->cache, o);
+	buf[len] = '\0';
+	return buf;
+}
+
 int host_flush(struct host *h)
 {
+	const struct clock *clock = h->clock ? h->clock : &clock_system;
 	uint64_t held;
 
-	return cache_flush_all(h->cache, "", clock_mono(&clock_system) + 10 * NSEC_PER_SEC, NULL,
-			       NULL, NULL, &held);
+	return cache_flush_all(h->cache, "", clock_mono(clock) + 10 * NSEC_PER_SEC, NULL, NULL,
+			       NULL, &held);
 }
 
 bool host_stored(struct host *h, const char *key)

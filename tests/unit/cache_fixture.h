@@ -31,6 +31,14 @@ struct host {
 	int ram;		   /* a tmpfs that outlives the cache, 0: none */
 };
 
+/* The system's clock, so far ahead as a test says. */
+struct ahead {
+	struct clock clock;
+	_Atomic int64_t by;
+};
+
+void ahead_init(struct ahead *a);
+
 /* A wait that a test blocks on. */
 struct twait {
 	struct cache_wait w;
@@ -74,6 +82,14 @@ void host_done(struct host *h, struct cfile *f); /* flush and release */
 void host_put(struct host *h, const char *name, const void *buf, size_t len);
 /* Bytes read from offset 0, or -errno. */
 ssize_t host_get(struct host *h, const char *key, void *buf, size_t len);
+/* An empty host b on h's store; clock NULL: the system's. */
+void host_open_other(struct host *h, struct host *b, const struct conf_override *extra,
+		     const struct clock *clock);
+/* len bytes that depend on the name, and whether they are what can be read. */
+void host_put_sized(struct host *h, const char *name, size_t len);
+bool host_reads_back(struct host *h, const char *name, size_t len);
+/* user.cogfs.NAME, valid until the next call; "" where it has none. */
+const char *host_xattr(struct host *h, const char *key, const char *name);
 int host_flush(struct host *h);
 bool host_stored(struct host *h, const char *key); /* the dir store has it */
 

@@ -17,35 +17,6 @@ static const struct conf_override small_and_slow[] = {{"disk.max_size", "1MiB"},
 static const struct conf_override few[] = {
 	{"disk.max_objects", "3"}, {"disk.min_free", "0"}, {NULL, NULL}};
 
-/* Host b on the same store, small as said; what it fills, host h has written. */
-static void open_other(struct host *h, struct host *b, const struct conf_override *extra)
-{
-	memset(b, 0, sizeof(*b));
-	snprintf(b->cache_dir, sizeof(b->cache_dir), "%s/cache-b", h->dir);
-	host_open_with(b, h->store, extra, false);
-}
-
-static void put_sized(struct host *h, const char *name, size_t len)
-{
-	char *buf = malloc(len);
-
-	for (size_t i = 0; i < len; i++)
-		buf[i] = (char)(i * 7 + name[0]);
-	host_put(h, name, buf, len);
-	free(buf);
-}
-
-static bool reads_back(struct host *h, const char *name, size_t len)
-{
-	char *buf = malloc(len);
-	bool good = host_get(h, name, buf, len) == (ssize_t)len;
-
-	for (size_t i = 0; good && i < len; i++)
-		good = buf[i] == (char)(i * 7 + name[0]);
-	free(buf);
-	return good;
-}
-
 static bool on_disk(struct host *h, const char *name)
 {
 	char path[256];
@@ -105,13 +76,13 @@ static void fills_stay_below_the_limit(void **state)
 
 	for (int i = 0; i < 8; i++) {
 		snprintf(name, sizeof(name), "%d", i);
-		put_sized(h, name, 300 * KIB);
+		host_put_sized(h, name, 300 * KIB);
 	}
 	assert_int_equal(host_flush(h), 0);
-	open_other(h, &b, small);
+	host_open_other(h, &b, small, NULL);
 	for (int i = 0; i < 8; i++) {
 		snprintf(name, sizeof(name), "%d", i);
-		assert_true(reads_back(&b, name, 300 * KIB));
+		assert_true(host_reads_back(&b, name, 300 * KIB));
 		assert_in_range(tier_bytes(&b), 0, DISK);
 		assert_in_range(in_objects(&b), 0, DISK);
 	}
@@ -122,17 +93,17 @@ static void what_was_read_longest_ago_goes_first(void **state)
 {
 	struct host *h = *state, b;
 
-	put_sized(h, "a", 300 * KIB);
-	put_sized(h, "b", 300 * KIB);
-	put_sized(h, "c", 300 * KIB);
-	put_sized(h, "d", 300 * KIB);
+	host_put_sized(h, "a", 300 * KIB);
+	host_put_sized(h, "b", 300 * KIB);
+	host_put_sized(h, "c", 300 * KIB);
+	host_put_sized(h, "d", 300 * KIB);
 	assert_int_equal(host_flush(h), 0);
-	open_other(h, &b, small);
-	assert_true(reads_back(&b, "a", 300 * KIB));
-	assert_true(reads_back(&b, "b", 300 * KIB));
-	assert_true(reads_back(&b, "c", 300 * KIB));
-	assert_true(reads_back(&b, "a", 300 * KIB));
-	assert_true(reads_back(&b, "d", 300 * KIB));
+	host_open_other(h, &b, small, NULL);
+	assert_true(host_reads_back(&b, "a", 300 * KIB));
+	assert_true(host_reads_back(&b, "b", 300 * KIB));
+	assert_true(host_reads_back(&b, "c", 300 * KIB));
+	assert_true(host_reads_back(&b, "a", 300 * KIB));
+	assert_true(host_reads_back(&b, "d", 300 * KIB));
 	assert_true(on_disk(&b, "a"));
 	assert_false(on_disk(&b, "b"));
 	assert_true(on_disk(&b, "c"));
@@ -145,17 +116,17 @@ static void what_is_open_does_not_go(void **state)
 	struct host *h = *state, b;
 	struct cfile *f;
 
-	put_sized(h, "a", 600 * KIB);
-	put_sized(h, "b", 600 * KIB);
+	host_put_sized(h, "a", 600 * KIB);
+	host_put_sized(h, "b", 600 * KIB);
 	assert_int_equal(host_flush(h), 0);
-	open_other(h, &b, small);
-	assert_true(reads_back(&b, "a", 600 * KIB));
+	host_open_other(h, &b, small, NULL);
+	assert_true(host_reads_back(&b, "a", 600 * KIB));
 	f = open_file(&b, "a", O_RDONLY);
-	assert_true(reads_back(&b, "b", 600 * KIB)); /* past the disk */
+	assert_true(host_reads_back(&b, "b", 600 * KIB)); /* past the disk */
 	assert_true(on_disk(&b, "a"));
 	assert_false(on_disk(&b, "b"));
 	cache_release(b.cache, f);
-	assert_true(reads_back(&b, "b", 600 * KIB));
+	assert_true(host_reads_back(&b, "b", 600 * KIB));
 	host_close(&b);
 }
 
@@ -163,12 +134,12 @@ static void what_is_larger_than_the_disk_is_streamed(void **state)
 {
 	struct host *h = *state, b;
 
-	put_sized(h, "a", 100 * KIB);
-	put_sized(h, "l", 3 * DISK);
+	host_put_sized(h, "a", 100 * KIB);
+	host_put_sized(h, "l", 3 * DISK);
 	assert_int_equal(host_flush(h), 0);
-	open_other(h, &b, small);
-	assert_true(reads_back(&b, "a", 100 * KIB));
-	assert_true(reads_back(&b, "l", 3 * DISK));
+	host_open_other(h, &b, small, NULL);
+	assert_true(host_reads_back(&b, "a", 100 * KIB));
+	assert_true(host_reads_back(&b, "l", 3 * DISK));
 	assert_in_range(tier_bytes(&b), 0, DISK);
 	host_close(&b);
 }
@@ -183,7 +154,7 @@ static void a_number_of_objects_is_a_limit_too(void **state)
 	host_open_with(h, h->store, few, false);
 	for (int i = 0; i < 6; i++) {
 		snprintf(name, sizeof(name), "%d", i);
-		put_sized(h, name, 10);
+		host_put_sized(h, name, 10);
 		cache_stats(h->cache, &s);
 		for (unsigned int t = 0; t < s.n_tiers; t++)
 			if (!strcmp(s.tiers[t].type, "disk"))
@@ -191,7 +162,7 @@ static void a_number_of_objects_is_a_limit_too(void **state)
 	}
 	for (int i = 0; i < 6; i++) {
 		snprintf(name, sizeof(name), "%d", i);
-		assert_true(reads_back(h, name, 10));
+		assert_true(host_reads_back(h, name, 10));
 	}
 }
 
@@ -201,10 +172,10 @@ static void a_writer_is_held_back_until_something_is_drained(void **state)
 
 	host_close(h);
 	host_open_with(h, h->store, small_and_slow, false);
-	put_sized(h, "a", 600 * KIB); /* dirty for an hour, unless somebody needs the room */
-	put_sized(h, "b", 600 * KIB);
-	assert_true(reads_back(h, "a", 600 * KIB));
-	assert_true(reads_back(h, "b", 600 * KIB));
+	host_put_sized(h, "a", 600 * KIB); /* dirty for an hour, unless somebody needs the room */
+	host_put_sized(h, "b", 600 * KIB);
+	assert_true(host_reads_back(h, "a", 600 * KIB));
+	assert_true(host_reads_back(h, "b", 600 * KIB));
 	assert_in_range(tier_bytes(h), 0, DISK);
 }
 
@@ -284,7 +255,7 @@ static void a_change_of_what_is_not_drained_is_charged_and_given_back(void **sta
 
 	host_close(h);
 	host_open_with(h, h->store, small_and_slow, false);
-	put_sized(h, "a", 300 * KIB);
+	host_put_sized(h, "a", 300 * KIB);
 	f = open_file(h, "a", O_RDWR);
 	assert_in_range(tier_bytes(h), 600 * KIB, DISK); /* the journal's file and ours */
 	host_write(h, f, "x", 1, 0);

@@ -8,32 +8,6 @@
 #define KIB 1024u
 #define RAM (1u << 20)
 
-/* The system's clock, so far ahead as a test says. */
-struct ahead {
-	struct clock clock;
-	_Atomic int64_t by;
-};
-
-static int64_t ahead_mono(const struct clock *clk)
-{
-	return clock_mono(&clock_system) + ((struct ahead *)clk->arg)->by;
-}
-
-static int64_t ahead_wall(const struct clock *clk)
-{
-	return clock_wall(&clock_system) + ((struct ahead *)clk->arg)->by;
-}
-
-static void ahead_sleep(const struct clock *clk, int64_t mono_ns)
-{
-	clock_system.sleep_until(&clock_system, mono_ns - ((struct ahead *)clk->arg)->by);
-}
-
-static void ahead_init(struct ahead *a)
-{
-	*a = (struct ahead){.clock = {ahead_mono, ahead_wall, ahead_sleep, a}};
-}
-
 static const struct conf_override always[] = {
 	{"ram.max_size", "1MiB"}, {"ram.admit", "always"}, {NULL, NULL}};
 static const struct conf_override second_hit[] = {
@@ -43,38 +17,6 @@ static const struct conf_override second_hit_alone[] = {{"ram.max_size", "1MiB"}
 							{"ram.admit", "second_hit"},
 							{"disk.enabled", "off"},
 							{NULL, NULL}};
-
-/* Host b on the same store. */
-static void open_other(struct host *h, struct host *b, const struct conf_override *extra,
-		       const struct clock *clock)
-{
-	memset(b, 0, sizeof(*b));
-	b->clock = clock;
-	snprintf(b->cache_dir, sizeof(b->cache_dir), "%s/cache-b", h->dir);
-	snprintf(b->store, sizeof(b->store), "%s", h->store);
-	host_open_with(b, h->store, extra, false);
-}
-
-static void put_sized(struct host *h, const char *name, size_t len)
-{
-	char *buf = malloc(len);
-
-	for (size_t i = 0; i < len; i++)
-		buf[i] = (char)(i * 7 + name[0]);
-	host_put(h, name, buf, len);
-	free(buf);
-}
-
-static bool reads_back(struct host *h, const char *name, size_t len)
-{
-	char *buf = malloc(len);
-	bool good = host_get(h, name, buf, len) == (ssize_t)len;
-
-	for (size_t i = 0; good && i < len; i++)
-		good = buf[i] == (char)(i * 7 + name[0]);
-	free(buf);
-	return good;
-}
 
 static struct cfile *open_file(struct host *h, const char *key, int flags, struct cfile_state *slot)
 {
@@ -88,30 +30,14 @@ static struct cfile *open_file(struct host *h, const char *key, int flags, struc
 	return f;
 }
 
-static const char *tiers_of(struct host *h, const char *key)
-{
-	static char buf[64];
-	struct twait t;
-	struct obj *o;
-	size_t len = 0;
-
-	assert_int_equal(host_lookup(h, key, &o), 0);
-	assert_int_equal(CALL(&t, cache_getxattr(h->cache, o, "user.cogfs.tiers", buf,
-						 sizeof(buf) - 1, &t.w, &len)),
-			 0);
-	obj_unref(h->cache, o);
-	buf[len] = '\0';
-	return buf;
-}
-
 static bool in_ram(struct host *h, const char *key)
 {
-	return !strncmp(tiers_of(h, key), "ram", 3);
+	return !strncmp(host_xattr(h, key, "tiers"), "ram", 3);
 }
 
 static bool on_disk(struct host *h, const char *key)
 {
-	return strstr(tiers_of(h, key), "warm") != NULL;
+	return strstr(host_xattr(h, key, "tiers"), "warm") != NULL;
 }
 
 /* Promotions run behind: waits for one. */
@@ -146,11 +72,11 @@ static void auto_keeps_to_the_disk(void **state)
 {
 	struct host *h = *state, b;
 
-	put_sized(h, "a", 100 * KIB);
+	host_put_sized(h, "a", 100 * KIB);
 	assert_int_equal(host_flush(h), 0);
-	open_other(h, &b, plain, NULL);
+	host_open_other(h, &b, plain, NULL);
 	for (int i = 0; i < 4; i++)
-		assert_true(reads_back(&b, "a", 100 * KIB));
+		assert_true(host_reads_back(&b, "a", 100 * KIB));
 	assert_true(stays_out_of_ram(&b, "a"));
 	assert_int_equal(hits(&b, COUNTER_hits_disk), 3);
 	host_close(&b);
@@ -160,13 +86,13 @@ static void what_is_always_admitted_enters_ram_when_it_is_filled(void **state)
 {
 	struct host *h = *state, b;
 
-	put_sized(h, "a", 100 * KIB);
+	host_put_sized(h, "a", 100 * KIB);
 	assert_int_equal(host_flush(h), 0);
-	open_other(h, &b, always, NULL);
-	assert_true(reads_back(&b, "a", 100 * KIB));
+	host_open_other(h, &b, always, NULL);
+	assert_true(host_reads_back(&b, "a", 100 * KIB));
 	assert_true(gets_into_ram(&b, "a"));
 	assert_true(on_disk(&b, "a"));
-	assert_true(reads_back(&b, "a", 100 * KIB));
+	assert_true(host_reads_back(&b, "a", 100 * KIB));
 	assert_int_equal(hits(&b, COUNTER_hits_ram), 1);
 	assert_int_equal(hits(&b, COUNTER_promotions), 1);
 	assert_int_equal(ram_of(&b).bytes, 100 * KIB);
@@ -180,18 +106,18 @@ static void the_second_open_within_the_window_admits(void **state)
 	struct ahead a;
 
 	ahead_init(&a);
-	put_sized(h, "a", 100 * KIB);
+	host_put_sized(h, "a", 100 * KIB);
 	assert_int_equal(host_flush(h), 0);
-	open_other(h, &b, second_hit, &a.clock);
-	assert_true(reads_back(&b, "a", 100 * KIB));
+	host_open_other(h, &b, second_hit, &a.clock);
+	assert_true(host_reads_back(&b, "a", 100 * KIB));
 	a.by += 601 * NSEC_PER_SEC;
-	assert_true(reads_back(&b, "a", 100 * KIB));
+	assert_true(host_reads_back(&b, "a", 100 * KIB));
 	assert_true(stays_out_of_ram(&b, "a"));
 	a.by += 300 * NSEC_PER_SEC;
-	assert_true(reads_back(&b, "a", 100 * KIB));
+	assert_true(host_reads_back(&b, "a", 100 * KIB));
 	assert_int_equal(hits(&b, COUNTER_hits_ram), 0);
 	assert_true(gets_into_ram(&b, "a"));
-	assert_true(reads_back(&b, "a", 100 * KIB));
+	assert_true(host_reads_back(&b, "a", 100 * KIB));
 	assert_int_equal(hits(&b, COUNTER_hits_ram), 1);
 	host_close(&b);
 }
@@ -203,10 +129,10 @@ static void a_promotion_takes_effect_at_the_next_first_open(void **state)
 	struct cfile *first, *beside, *later;
 	uint64_t ino, other;
 
-	put_sized(h, "a", 100 * KIB);
+	host_put_sized(h, "a", 100 * KIB);
 	assert_int_equal(host_flush(h), 0);
-	open_other(h, &b, second_hit, NULL);
-	assert_true(reads_back(&b, "a", 100 * KIB));
+	host_open_other(h, &b, second_hit, NULL);
+	assert_true(host_reads_back(&b, "a", 100 * KIB));
 	first = open_file(&b, "a", O_RDONLY, NULL);
 	assert_true(gets_into_ram(&b, "a"));
 	beside = open_file(&b, "a", O_RDONLY, NULL);
@@ -228,20 +154,20 @@ static void ram_stays_below_its_limit_and_drops_only_copies(void **state)
 
 	for (int i = 0; i < 10; i++) {
 		snprintf(name, sizeof(name), "%d", i);
-		put_sized(h, name, 200 * KIB);
+		host_put_sized(h, name, 200 * KIB);
 	}
 	assert_int_equal(host_flush(h), 0);
-	open_other(h, &b, always, NULL);
+	host_open_other(h, &b, always, NULL);
 	for (int i = 0; i < 10; i++) {
 		snprintf(name, sizeof(name), "%d", i);
-		assert_true(reads_back(&b, name, 200 * KIB));
+		assert_true(host_reads_back(&b, name, 200 * KIB));
 		assert_true(gets_into_ram(&b, name));
 		assert_in_range(ram_of(&b).bytes, 0, RAM);
 	}
 	assert_int_equal(ram_of(&b).objects, 5);
 	assert_false(in_ram(&b, "0"));
 	assert_true(on_disk(&b, "0"));
-	assert_true(reads_back(&b, "0", 200 * KIB));
+	assert_true(host_reads_back(&b, "0", 200 * KIB));
 	host_close(&b);
 }
 
@@ -249,14 +175,14 @@ static void what_is_larger_than_ram_is_left_alone(void **state)
 {
 	struct host *h = *state, b;
 
-	put_sized(h, "a", 100 * KIB);
-	put_sized(h, "big", 2 * RAM);
+	host_put_sized(h, "a", 100 * KIB);
+	host_put_sized(h, "big", 2 * RAM);
 	assert_int_equal(host_flush(h), 0);
-	open_other(h, &b, always, NULL);
-	assert_true(reads_back(&b, "a", 100 * KIB));
+	host_open_other(h, &b, always, NULL);
+	assert_true(host_reads_back(&b, "a", 100 * KIB));
 	assert_true(gets_into_ram(&b, "a"));
 	for (int i = 0; i < 3; i++)
-		assert_true(reads_back(&b, "big", 2 * RAM));
+		assert_true(host_reads_back(&b, "big", 2 * RAM));
 	assert_true(stays_out_of_ram(&b, "big"));
 	assert_true(in_ram(&b, "a"));
 	host_close(&b);
@@ -270,13 +196,13 @@ static void what_is_written_or_not_drained_is_left_alone(void **state)
 						    {NULL, NULL}};
 	struct host *h = *state, b;
 
-	open_other(h, &b, slow, NULL);
-	put_sized(&b, "a", 100 * KIB);
+	host_open_other(h, &b, slow, NULL);
+	host_put_sized(&b, "a", 100 * KIB);
 	for (int i = 0; i < 3; i++)
-		assert_true(reads_back(&b, "a", 100 * KIB));
+		assert_true(host_reads_back(&b, "a", 100 * KIB));
 	assert_true(stays_out_of_ram(&b, "a"));
 	assert_int_equal(host_flush(&b), 0);
-	assert_true(reads_back(&b, "a", 100 * KIB));
+	assert_true(host_reads_back(&b, "a", 100 * KIB));
 	assert_true(gets_into_ram(&b, "a"));
 	host_close(&b);
 }
@@ -289,7 +215,7 @@ static void a_write_ends_the_copy_and_keeps_the_inode_of_the_disk(void **state)
 
 	host_put(h, "a", "hello", 5);
 	assert_int_equal(host_flush(h), 0);
-	open_other(h, &b, always, NULL);
+	host_open_other(h, &b, always, NULL);
 	assert_int_equal(host_get(&b, "a", buf, 5), 5);
 	assert_true(gets_into_ram(&b, "a"));
 	f = open_file(&b, "a", O_RDWR, NULL);
@@ -313,16 +239,16 @@ static void a_copy_that_is_renamed_or_removed_goes_along(void **state)
 	struct obj *root;
 	struct twait t;
 
-	put_sized(h, "a", 100 * KIB);
-	put_sized(h, "ab", 100 * KIB);
+	host_put_sized(h, "a", 100 * KIB);
+	host_put_sized(h, "ab", 100 * KIB);
 	assert_int_equal(host_flush(h), 0);
-	open_other(h, &b, always, NULL);
-	assert_true(reads_back(&b, "a", 100 * KIB) && gets_into_ram(&b, "a"));
-	assert_true(reads_back(&b, "ab", 100 * KIB) && gets_into_ram(&b, "ab"));
+	host_open_other(h, &b, always, NULL);
+	assert_true(host_reads_back(&b, "a", 100 * KIB) && gets_into_ram(&b, "a"));
+	assert_true(host_reads_back(&b, "ab", 100 * KIB) && gets_into_ram(&b, "ab"));
 	root = cache_root(b.cache);
 	assert_int_equal(CALL(&t, cache_rename(b.cache, root, "a", root, "ac", 0, &t.w)), 0);
 	assert_true(in_ram(&b, "ac"));
-	assert_true(reads_back(&b, "ac", 100 * KIB));
+	assert_true(host_reads_back(&b, "ac", 100 * KIB));
 	assert_int_equal(CALL(&t, cache_rename(b.cache, root, "ac", root, "ab", 0, &t.w)), 0);
 	assert_int_equal(ram_of(&b).objects, 1);
 	assert_int_equal(CALL(&t, cache_unlink(b.cache, root, "ab", &t.w)), 0);
@@ -340,10 +266,10 @@ static void a_copy_of_bad_bytes_is_not_made(void **state)
 	char *bad = calloc(1, 100 * KIB);
 	int fd;
 
-	put_sized(h, "a", 100 * KIB);
+	host_put_sized(h, "a", 100 * KIB);
 	assert_int_equal(host_flush(h), 0);
-	open_other(h, &b, second_hit, NULL);
-	assert_true(reads_back(&b, "a", 100 * KIB));
+	host_open_other(h, &b, second_hit, NULL);
+	assert_true(host_reads_back(&b, "a", 100 * KIB));
 	/* Another inode: the one that is there is the store's, too. */
 	snprintf(path, sizeof(path), "%s/objects/a", b.cache_dir);
 	assert_int_equal(unlink(path), 0);
@@ -351,11 +277,11 @@ static void a_copy_of_bad_bytes_is_not_made(void **state)
 	assert_int_equal(write(fd, bad, 100 * KIB), 100 * KIB);
 	close(fd);
 	free(bad);
-	(void)reads_back(&b, "a", 100 * KIB);
+	(void)host_reads_back(&b, "a", 100 * KIB);
 	for (int i = 0; i < 500 && !hits(&b, COUNTER_corruptions); i++)
 		usleep(2000);
 	assert_int_equal(hits(&b, COUNTER_corruptions), 1);
-	assert_true(reads_back(&b, "a", 100 * KIB));
+	assert_true(host_reads_back(&b, "a", 100 * KIB));
 	host_close(&b);
 }
 
@@ -367,19 +293,19 @@ static void alone_a_first_read_streams_and_the_second_is_kept(void **state)
 	struct ahead a;
 
 	ahead_init(&a);
-	put_sized(h, "a", 100 * KIB);
+	host_put_sized(h, "a", 100 * KIB);
 	assert_int_equal(host_flush(h), 0);
-	open_other(h, &b, second_hit_alone, &a.clock);
-	assert_true(reads_back(&b, "a", 100 * KIB));
+	host_open_other(h, &b, second_hit_alone, &a.clock);
+	assert_true(host_reads_back(&b, "a", 100 * KIB));
 	assert_false(in_ram(&b, "a"));
 	assert_true(hits(&b, COUNTER_stream_bytes) >= 100 * KIB);
 	a.by += 601 * NSEC_PER_SEC;
-	assert_true(reads_back(&b, "a", 100 * KIB));
+	assert_true(host_reads_back(&b, "a", 100 * KIB));
 	assert_false(in_ram(&b, "a"));
-	assert_true(reads_back(&b, "a", 100 * KIB));
+	assert_true(host_reads_back(&b, "a", 100 * KIB));
 	assert_true(in_ram(&b, "a"));
 	assert_int_equal(hits(&b, COUNTER_hits_ram), 0);
-	assert_true(reads_back(&b, "a", 100 * KIB));
+	assert_true(host_reads_back(&b, "a", 100 * KIB));
 	assert_int_equal(hits(&b, COUNTER_hits_ram), 1);
 	host_close(&b);
 }
@@ -389,15 +315,15 @@ static void alone_a_writer_needs_no_second_hit(void **state)
 	struct host *h = *state, b;
 	struct cfile *reader, *f;
 
-	put_sized(h, "a", 100 * KIB);
+	host_put_sized(h, "a", 100 * KIB);
 	assert_int_equal(host_flush(h), 0);
-	open_other(h, &b, second_hit_alone, NULL);
+	host_open_other(h, &b, second_hit_alone, NULL);
 	reader = open_file(&b, "a", O_RDONLY, NULL);
 	f = open_file(&b, "a", O_RDWR, NULL);
 	host_write(&b, f, "a", 1, 0);
 	host_done(&b, f);
 	cache_release(b.cache, reader);
-	assert_true(reads_back(&b, "a", 100 * KIB));
+	assert_true(host_reads_back(&b, "a", 100 * KIB));
 	host_close(&b);
 }
 
@@ -443,19 +369,19 @@ static void copies_outlive_the_worker(void **state)
 {
 	struct host *h = *state, b;
 
-	put_sized(h, "a", 100 * KIB);
-	put_sized(h, "b", 100 * KIB);
+	host_put_sized(h, "a", 100 * KIB);
+	host_put_sized(h, "b", 100 * KIB);
 	assert_int_equal(host_flush(h), 0);
 	open_on_tmpfs(h, &b, always);
-	assert_true(reads_back(&b, "a", 100 * KIB) && gets_into_ram(&b, "a"));
-	assert_true(reads_back(&b, "b", 100 * KIB) && gets_into_ram(&b, "b"));
+	assert_true(host_reads_back(&b, "a", 100 * KIB) && gets_into_ram(&b, "a"));
+	assert_true(host_reads_back(&b, "b", 100 * KIB) && gets_into_ram(&b, "b"));
 	die_and_restart(h, &b);
 	assert_in_range(ram_of(&b).bytes, 200 * KIB, RAM);
 	wait_for_scan(&b);
 	assert_int_equal(ram_of(&b).bytes, 200 * KIB);
 	assert_int_equal(ram_of(&b).objects, 2);
 	assert_true(in_ram(&b, "a") && on_disk(&b, "a"));
-	assert_true(reads_back(&b, "a", 100 * KIB));
+	assert_true(host_reads_back(&b, "a", 100 * KIB));
 	assert_int_equal(hits(&b, COUNTER_hits_ram), 1);
 	host_close(&b);
 	close(b.ram);
@@ -466,10 +392,10 @@ static void what_is_no_copy_of_the_body_is_swept(void **state)
 	struct host *h = *state, b;
 	int fd;
 
-	put_sized(h, "a", 100 * KIB);
+	host_put_sized(h, "a", 100 * KIB);
 	assert_int_equal(host_flush(h), 0);
 	open_on_tmpfs(h, &b, always);
-	assert_true(reads_back(&b, "a", 100 * KIB) && gets_into_ram(&b, "a"));
+	assert_true(host_reads_back(&b, "a", 100 * KIB) && gets_into_ram(&b, "a"));
 	host_close(&b);
 	/* The copy of an older version, what was half copied, and a name that is not known. */
 	assert_int_equal(mkdirat(b.ram, "objects/d", 0700), 0);
@@ -485,7 +411,7 @@ static void what_is_no_copy_of_the_body_is_swept(void **state)
 	wait_for_scan(&b);
 	assert_int_equal(faccessat(b.ram, "objects/a", F_OK, 0), -1);
 	assert_int_equal(faccessat(b.ram, "partial/0000000000000001", F_OK, 0), -1);
-	assert_true(reads_back(&b, "a", 100 * KIB));
+	assert_true(host_reads_back(&b, "a", 100 * KIB));
 	host_close(&b);
 	close(b.ram);
 }
@@ -499,10 +425,10 @@ static void an_open_copy_is_opened_again_after_a_restart(void **state)
 	struct obj *o;
 	uint64_t ino, again;
 
-	put_sized(h, "a", 100 * KIB);
+	host_put_sized(h, "a", 100 * KIB);
 	assert_int_equal(host_flush(h), 0);
 	open_on_tmpfs(h, &b, always);
-	assert_true(reads_back(&b, "a", 100 * KIB) && gets_into_ram(&b, "a"));
+	assert_true(host_reads_back(&b, "a", 100 * KIB) && gets_into_ram(&b, "a"));
 	f = open_file(&b, "a", O_RDONLY, &slot);
 	assert_true(cfile_body_fd(f, &ino) >= 0);
 	assert_int_equal(slot.tier, LOCAL_RAM);
