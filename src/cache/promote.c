@@ -233,6 +233,7 @@ void promote_opened(struct cache *c, struct obj *o)
 
 void promote_filled(struct cache *c, struct obj *o)
 {
-	if (c->disk && c->ram && c->admit == ADMIT_ALWAYS)
+	/* what came with a question was not read yet */
+	if (c->disk && c->ram && c->admit == ADMIT_ALWAYS && !(o->flags & OBJ_BROUGHT))
 		promote(c, o);
 }
