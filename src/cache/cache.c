@@ -149,7 +149,6 @@ static int open_store(struct cache *c, struct err *err)
 		t = config_tier(c->config, TIER_TYPE_DIR);
 		r = t ? open_dir_store(c, &env, t, err) : 0;
 	}
-	c->store_ttl_s = t ? t->ttl_s : CONF_NEVER;
 	return r || !t ? r : stack_layers(c);
 }
 
@@ -177,9 +176,6 @@ static int open_bodies(struct cache *c, const struct cache_conf *conf, struct er
 		r = open_local(c, ram, conf, &c->ram, err);
 	if (r)
 		return r;
-	c->admit = ram ? ram->admit : ADMIT_AUTO;
-	c->disk_ttl_s = disk ? disk->ttl_s : CONF_NEVER;
-	c->ram_ttl_s = ram ? ram->ttl_s : CONF_NEVER;
 	if (!c->disk && !c->ram)
 		return err_set(err, -EINVAL,
 			       "no tier for local bodies: configure a ram or a disk tier");
@@ -217,6 +213,21 @@ static int try_store(struct cache *c, bool strict, struct err *err)
 	(void)err_set(&c->unreached, r, "%s", err_text(&call.err, r));
 	cache_note_error(c, "", r, err_text(&call.err, r));
 	return 0;
+}
+
+/* What the tiers' options say about copies, where it is looked at often. Lock held, but at first */
+static void take_policies(struct cache *c)
+{
+	const struct conf_tier *disk = config_tier(c->config, TIER_TYPE_DISK);
+	const struct conf_tier *ram = config_tier(c->config, TIER_TYPE_RAM);
+	const struct conf_tier *store = config_tier(c->config, TIER_TYPE_S3);
+
+	if (!store)
+		store = config_tier(c->config, TIER_TYPE_DIR);
+	c->admit = ram ? ram->admit : ADMIT_AUTO;
+	c->ram_ttl_s = ram ? ram->ttl_s : CONF_NEVER;
+	c->disk_ttl_s = disk ? disk->ttl_s : CONF_NEVER;
+	c->store_ttl_s = store ? store->ttl_s : CONF_NEVER;
 }
 
 /* --- making --- */
@@ -322,6 +333,7 @@ int cache_new(const struct cache_conf *conf, struct cache **ret_cache, struct er
 	c->staging_fd = -1;
 	c->dir.fd = c->dir.lock_fd = c->dir.journal_fd = c->dir.staging_fd = -1;
 	init_locks(c);
+	take_policies(c);
 	r = build(c, conf, err);
 	if (r) {
 		cache_destroy(c);
@@ -464,6 +476,8 @@ void cache_reconfigure(struct cache *c)
 	journal_set_upload_delay(c->journal, c->config->write.upload_delay_ms * NSEC_PER_MSEC);
 	resize(c->disk, config_tier(c->config, TIER_TYPE_DISK));
 	resize(c->ram, config_tier(c->config, TIER_TYPE_RAM));
+	SCOPE_LOCK(&c->lock);
+	take_policies(c);
 }
 
 /* --- questions --- */

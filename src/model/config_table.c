@@ -186,8 +186,9 @@ const struct conf_option conf_tier_options[] = {
 	{.name = "min_free", .kind = CONF_FREE, TIER_AT(min_free), .def = "5%", .types = T_DISK,
 	 .live = true, .text = "room that stays free on the filesystem, a size or a percentage"},
 	{.name = "ttl", .kind = CONF_SECONDS, TIER_AT(ttl_s), .def = "never", .never = true,
-	 .min = 1, .types = T_ALL, .text = "ram, disk: longest life of a copy there, which is then had from the store again; dir, "
-		 "s3: longest life of an object from its last write"},
+	 .min = 1, .types = T_ALL,
+	 .text = "ram, disk: longest life of a copy there, which is then had from the store again; "
+		 "dir, s3: longest life of an object from its last write"},
 	{.name = "admit", .kind = CONF_WORD, TIER_AT(admit), .def = "auto",
 	 .words = admit_policies, .types = T_RAM,
 	 .text = "what gets a copy in RAM: always, what is read; second_hit, what is opened again "
