@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "model/config_table.h"
+#include "model/policy.h"
 #include "util/cleanup.h"
 #include "util/nearest.h"
 
@@ -304,7 +305,9 @@ static int load_into(struct config *config, const struct conf_load_args *args, s
 				COMMAND_LINE, err);
 	if (r == 0)
 		r = conf_complete(config, err);
-	return r < 0 ? r : conf_check(config, err);
+	if (r == 0)
+		r = conf_check(config, err);
+	return r < 0 ? r : policy_box_new(config, &config->policy, err);
 }
 
 int config_load(const struct conf_load_args *args, struct config **ret_config, struct err *err)
@@ -335,12 +338,10 @@ void config_free(struct config *config)
 		config->tiers = tier->next;
 		conf_tier_free(tier);
 	}
-	while (config->classes) {
-		struct conf_class *class = config->classes;
-
-		config->classes = class->next;
-		conf_class_free(class);
-	}
+	policy_box_free(config->policy);
+	conf_classes_free(config->classes);
+	conf_tenants_free(config->tenants);
+	conf_retired_free(config->retired);
 	for (size_t i = 0; config->warnings && config->warnings[i]; i++)
 		free(config->warnings[i]);
 	free(config->warnings);

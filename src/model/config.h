@@ -22,8 +22,13 @@ enum conflict_policy { CONFLICT_LAST_WRITER, CONFLICT_FIRST_WRITER, CONFLICT_KEE
 enum on_kill { ON_KILL_DISCARD, ON_KILL_KEEP };
 enum tier_type { TIER_TYPE_RAM, TIER_TYPE_DISK, TIER_TYPE_DIR, TIER_TYPE_S3 };
 enum admit_policy { ADMIT_AUTO, ADMIT_SECOND_HIT, ADMIT_ALWAYS };
+/* What leaves first: least recently used, least often, oldest, nearest to its expiry; nothing. */
+enum eviction { EVICTION_LRU, EVICTION_LFU, EVICTION_FIFO, EVICTION_TTL, EVICTION_NONE };
+enum on_evict { ON_EVICT_DROP, ON_EVICT_DEMOTE };
+enum foreign_life { FOREIGN_NEVER, FOREIGN_LAST_MODIFIED };
 
 #define CONF_NEVER (-1) /* durations: no limit */
+#define CONF_TIERS_MAX 32
 
 struct conf_tier {
 	struct conf_tier *next; /* in the file's order */
@@ -37,6 +42,11 @@ struct conf_tier {
 	double min_free_ratio;	 /* disk: part of the filesystem, 0 = min_free counts */
 	int64_t ttl_s;		 /* longest life of a copy there; CONF_NEVER */
 	enum admit_policy admit; /* ram */
+	enum eviction eviction;	 /* ram, disk */
+	enum on_evict on_evict;	 /* ram, disk */
+	uint64_t max_object;	 /* largest object that is kept there, 0 = no limit */
+	char *key;		 /* stores: template of their keys */
+	unsigned int index;	 /* place in the list, from 0 */
 	char *path;		 /* disk, dir */
 	/* s3 */
 	char *bucket, *prefix, *endpoint, *region, *credentials, *access_key, *secret_key,
@@ -45,11 +55,94 @@ struct conf_tier {
 	uint64_t part_size;
 };
 
+struct conf_compression {
+	unsigned int level; /* zstd's; 0 = none */
+	uint64_t min_size;  /* smaller objects are stored as they are */
+};
+
+/* One of a class's tiers, with what holds for the class there. */
+struct conf_share {
+	struct conf_share *next;
+	char *name;	/* the tier's */
+	uint32_t given; /* enum policy_bit of what the file says */
+	int64_t ttl_s;
+	uint64_t max_size, max_objects, max_object;
+	enum eviction eviction;
+	enum admit_policy admission;
+	struct conf_compression compression;
+	char *storage_class;
+};
+
+/* What holds for the objects of a class, as the file says it; policy.h has what comes of it. */
+struct conf_policy {
+	uint32_t given;		  /* enum policy_bit */
+	struct conf_share *tiers; /* NULL: all */
+	int64_t ttl_s;		  /* from the last write; CONF_NEVER */
+	int64_t stale_s;
+	enum eviction eviction;
+	uint64_t max_size, max_objects, max_object;
+	unsigned int priority;
+	struct conf_compression compression;
+	enum write_mode write;
+	char *storage_class;
+	enum admit_policy admission;
+	uint64_t readahead;
+	mode_t mode;
+	bool pinned;
+	char *sidecar;
+	enum foreign_life foreign;
+};
+
+/* Which of its values a class, a share or a tenant was given. */
+enum policy_bit {
+	POLICY_TIERS = 1,
+	POLICY_TTL,
+	POLICY_STALE,
+	POLICY_EVICTION,
+	POLICY_MAX_SIZE,
+	POLICY_MAX_OBJECTS,
+	POLICY_MAX_OBJECT,
+	POLICY_PRIORITY,
+	POLICY_COMPRESSION,
+	POLICY_WRITE,
+	POLICY_STORAGE_CLASS,
+	POLICY_ADMISSION,
+	POLICY_READAHEAD,
+	POLICY_MODE,
+	POLICY_PINNED,
+	POLICY_SIDECAR,
+	POLICY_FOREIGN,
+	POLICY_UID,
+	POLICY_GID,
+	POLICY_QUOTA,
+	POLICY_SHARES,
+};
+
 struct conf_class {
 	struct conf_class *next;
 	char *name;
-	char **match; /* NULL-terminated patterns; the pattern language grows with the policies */
+	char **match; /* NULL-terminated patterns, see pattern.h */
 	bool after_siblings;
+	struct conf_policy policy;
+};
+
+/* A tenant's part of one tier. */
+struct conf_part {
+	struct conf_part *next;
+	char *name; /* the tier's */
+	uint64_t bytes;
+	double ratio; /* of the tier's max_size; 0 = bytes counts */
+};
+
+struct conf_tenant {
+	struct conf_tenant *next;
+	char *name; /* "*": those that have no entry of their own, and what an entry leaves out */
+	uint32_t given;
+	uid_t uid;
+	gid_t gid;
+	mode_t mode; /* of the tenant's directory */
+	uint64_t quota, max_objects;
+	struct conf_part *shares;
 };
 
 struct config {
@@ -90,11 +183,13 @@ struct config {
 		enum log_level level;
 		enum log_format format;
 	} log;
-	struct {
-		int64_t ttl_s; /* of objects that match no class; CONF_NEVER */
-	} defaults;
+	struct conf_policy defaults; /* where no class matches, and what classes leave out */
 	struct conf_tier *tiers;
 	struct conf_class *classes;
+	struct conf_tenant *tenants;
+	struct policy_box *policy; /* what comes of the last three, see policy.h */
+	struct conf_retired
+		*retired; /* what config_apply_live replaced, kept for who still uses it */
 	struct conf_origin *origins; /* where each value came from */
 	char **warnings;	     /* for the log or stderr, NULL-terminated; NULL: none */
 };
@@ -139,10 +234,11 @@ const struct conf_tier *config_tier(const struct config *config, enum tier_type 
 
 /*
  * What SIGHUP changes while mounted: log.*, mount.list_ttl, negative_ttl, write.upload_delay,
- * max_dirty, drain_deadline, deadlines.*, sizes of tiers. Lists in err the names that differ and
- * wait for the next mount. Both configurations stay the caller's; live is changed. Returns how many
- * wait.
+ * max_dirty, drain_deadline, deadlines.*, sizes, ttl and eviction of tiers, and all of defaults,
+ * classes and tenants: these are taken out of fresh, and live->policy gets a new set (policy.h).
+ * Lists in err the names that differ and wait for the next mount. Both configurations stay the
+ * caller's; live is changed. Returns how many wait.
  */
-int config_apply_live(struct config *live, const struct config *fresh, struct err *err);
+int config_apply_live(struct config *live, struct config *fresh, struct err *err);
 
 #endif

@@ -108,9 +108,14 @@ static int complete_tier(const struct config *config, struct conf_tier *tier, st
 int conf_complete(struct config *config, struct err *err)
 {
 	int r = complete_cache_dir(config, err);
+	unsigned int index = 0;
 
-	for (struct conf_tier *t = config->tiers; r == 0 && t; t = t->next)
-		r = complete_tier(config, t, err);
+	for (struct conf_tier *t = config->tiers; r == 0 && t; t = t->next) {
+		t->index = index++;
+		r = index > CONF_TIERS_MAX
+			    ? err_set(err, -EINVAL, "tiers: there are more than %d", CONF_TIERS_MAX)
+			    : complete_tier(config, t, err);
+	}
 	return r;
 }
 

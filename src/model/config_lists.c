@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tiers: and classes:, lists of mappings that are merged by name. */
+/* tiers:, classes: and tenants:, mappings that are merged by name. */
 #include <errno.h>
 #include <string.h>
 
 #include "model/config_yaml.h"
+#include "model/key.h"
 
-/* Sets every key of map from table. kind is "tiers" or "classes", type the tier's or -1. */
+/* Sets all keys of map from table. kind: "tiers", "classes" or "tenants"; type: tier's or -1. */
 static int read_item(const struct conf_reader *rd, const char *kind,
 		     const struct conf_option *table, int type, void *base, const char *base_name,
 		     yaml_node_t *map)
@@ -31,7 +32,8 @@ static int read_item(const struct conf_reader *rd, const char *kind,
 			for (const struct conf_option *o = table; o->name; o++)
 				if (type < 0 || o->types & (1u << type))
 					nearest_offer(&near, o->name);
-			snprintf(name, sizeof(name), "%s %.100s", type < 0 ? "class" : "tier",
+			snprintf(name, sizeof(name), "%.*s %.100s",
+				 (int)strlen(kind) - (strcmp(kind, "classes") == 0 ? 2 : 1), kind,
 				 base_name);
 			return reader_unknown(rd, reader_node(rd, p->key), name, &near);
 		}
@@ -135,6 +137,44 @@ int reader_classes(const struct conf_reader *rd, yaml_node_t *list)
 	     i < list->data.sequence.items.top; i++) {
 		int r = read_class(rd, reader_node(rd, *i));
 
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int read_tenant(const struct conf_reader *rd, const yaml_node_t *key, const char *name,
+		       yaml_node_t *map)
+{
+	bool others = strcmp(name, "*") == 0;
+	struct conf_tenant *tenant;
+
+	if (!others && key_part_check(name, strlen(name), true) < 0)
+		return reader_complain(rd, key, "a tenant's name is \"*\" or part of a path");
+	if (map->type != YAML_MAPPING_NODE && !node_is_null(map))
+		return reader_complain(rd, map, "a tenant is a mapping: {uid: ..., quota: ...}");
+	for (tenant = rd->config->tenants; tenant; tenant = tenant->next)
+		if (strcmp(tenant->name, name) == 0)
+			break;
+	if (!tenant && conf_tenant_add(rd->config, name, &tenant) < 0)
+		return err_set(rd->err, -ENOMEM, "no memory");
+	if (node_is_null(map))
+		return 0;
+	return read_item(rd, "tenants", conf_tenant_options, -1, tenant, name, map);
+}
+
+int reader_tenants(const struct conf_reader *rd, yaml_node_t *map)
+{
+	if (map->type != YAML_MAPPING_NODE)
+		return reader_complain(rd, map, "tenants is a mapping: {NAME: {quota: ...}}");
+	for (yaml_node_pair_t *p = map->data.mapping.pairs.start; p < map->data.mapping.pairs.top;
+	     p++) {
+		const char *name;
+		int r = reader_pair_key(rd, map, p, &name);
+
+		if (r == 0)
+			r = read_tenant(rd, reader_node(rd, p->key), name,
+					reader_node(rd, p->value));
 		if (r < 0)
 			return r;
 	}

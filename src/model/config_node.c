@@ -119,10 +119,14 @@ static int set_patterns(const struct conf_reader *rd, const struct conf_option *
 int reader_set_option(const struct conf_reader *rd, const struct conf_option *opt, void *base,
 		      const char *name, yaml_node_t *node)
 {
+	bool structure = opt->kind == CONF_TIERS || opt->kind == CONF_COMPRESSION ||
+			 opt->kind == CONF_PARTS;
 	int r;
 
 	if (opt->kind == CONF_PATTERNS && node->type == YAML_SEQUENCE_NODE)
 		r = set_patterns(rd, opt, base, node);
+	else if (structure && !node_text(node))
+		r = reader_set_structure(rd, opt, base, name, node);
 	else if (node_text(node))
 		r = set_scalar(rd, opt, base, name, node);
 	else if (opt->kind == CONF_LATER)

@@ -8,6 +8,14 @@
 #define TIER_AT(member) .offset = offsetof(struct conf_tier, member)
 #define CLASS_AT(member) .offset = offsetof(struct conf_class, member)
 
+#define SHARE_AT(member, bit)                                                                      \
+	.offset = offsetof(struct conf_share, member), .given = (bit),                             \
+	.given_at = offsetof(struct conf_share, given)
+#define TENANT_AT(member, bit)                                                                     \
+	.offset = offsetof(struct conf_tenant, member), .given = (bit),                            \
+	.given_at = offsetof(struct conf_tenant, given)
+#define COMPRESSION_AT(member) .offset = offsetof(struct conf_compression, member)
+
 #define T_RAM (1u << TIER_TYPE_RAM)
 #define T_DISK (1u << TIER_TYPE_DISK)
 #define T_DIR (1u << TIER_TYPE_DIR)
@@ -29,6 +37,9 @@ static const char *const admit_policies[] = {"auto", "second_hit", "always", NUL
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
 static const char *const siblings[] = {"siblings", NULL};
+static const char *const evictions[] = {"lru", "lfu", "fifo", "ttl", "none", NULL};
+static const char *const on_evict_words[] = {"drop", "demote", NULL};
+static const char *const foreign_words[] = {"never", "last_modified", NULL};
 
 const struct conf_section conf_sections[] = {
 	{"mount", NULL, "what the mounted tree looks like"},
@@ -38,12 +49,74 @@ const struct conf_section conf_sections[] = {
 	{"memory", NULL, "memory of the daemon itself; the ram tier has its own limit"},
 	{"cleanup", NULL, "removal of what has expired"},
 	{"log", NULL, "the log: stderr with -f, else syslog"},
-	{"defaults", NULL, "the policy of objects that no class matches"},
+	{"defaults", NULL,
+	 "the policy of objects that no class matches, and of what a class leaves out"},
 	{NULL, NULL, NULL},
 };
 
 /* One row an option, by hand: clang-format would spread each over six lines. */
 /* clang-format off */
+
+/*
+ * What defaults and each class have. NAME gives the row's name, AT the place of the value, DEF the
+ * default: a class has none of its own.
+ */
+#define POLICY_ROWS(NAME, AT_, DEF)                                                                \
+	{.name = NAME("tiers"), .kind = CONF_TIERS, AT_(tiers, POLICY_TIERS), DEF("all")           \
+	 .live = true,                                                                             \
+	 .text = "tiers that an object may be in: all, a list, or a mapping of tiers to what "     \
+		 "holds there: {ram: {ttl: 30m, max_objects: 1000, eviction: lfu}, warm: {}}"},    \
+	{.name = NAME("ttl"), .kind = CONF_SECONDS, AT_(ttl_s, POLICY_TTL), DEF("never")           \
+	 .never = true, .min = 1, .live = true,                                                    \
+	 .text = "life of an object from its last write"},                                         \
+	{.name = NAME("stale_while_revalidate"), .kind = CONF_SECONDS,                             \
+	 AT_(stale_s, POLICY_STALE), DEF("0s") .max = YEAR_MS / 1000, .live = true,                \
+	 .text = "how long past its tier's ttl a copy is served while it is refreshed"},           \
+	{.name = NAME("eviction"), .kind = CONF_WORD, AT_(eviction, POLICY_EVICTION),              \
+	 .words = evictions, .live = true,                                                         \
+	 .text = "what leaves first where room is needed; default: the tier's"},                   \
+	{.name = NAME("max_size"), .kind = CONF_SIZE, AT_(max_size, POLICY_MAX_SIZE),              \
+	 .live = true, .text = "limit of the bytes in each of the tiers that hold bodies"},        \
+	{.name = NAME("max_objects"), .kind = CONF_COUNT, AT_(max_objects, POLICY_MAX_OBJECTS),    \
+	 .live = true, .text = "limit of the objects in each of the tiers that hold bodies"},      \
+	{.name = NAME("max_object"), .kind = CONF_SIZE, AT_(max_object, POLICY_MAX_OBJECT),        \
+	 .live = true, .text = "largest object that a tier keeps; default: the tier's"},           \
+	{.name = NAME("priority"), .kind = CONF_NUMBER, AT_(priority, POLICY_PRIORITY), DEF("50")  \
+	 .max = 100, .live = true, .text = "where classes share a tier, the lowest leaves first"}, \
+	{.name = NAME("compression"), .kind = CONF_COMPRESSION,                                    \
+	 AT_(compression, POLICY_COMPRESSION), DEF("none") .live = true,                           \
+	 .text = "compression in the stores: none, zstd, or {zstd: LEVEL, min_size: SIZE}"},       \
+	{.name = NAME("write"), .kind = CONF_WORD, AT_(write, POLICY_WRITE), .words = write_modes, \
+	 .live = true, .text = "back or through; default: write.mode"},                            \
+	{.name = NAME("storage_class"), .kind = CONF_STRING,                                       \
+	 AT_(storage_class, POLICY_STORAGE_CLASS), .live = true,                                   \
+	 .text = "storage class of uploads; default: the tier's"},                                 \
+	{.name = NAME("admission"), .kind = CONF_WORD, AT_(admission, POLICY_ADMISSION),           \
+	 .words = admit_policies, .live = true,                                                    \
+	 .text = "when an object moves to RAM; default: the tier's admit"},                        \
+	{.name = NAME("readahead"), .kind = CONF_SIZE, AT_(readahead, POLICY_READAHEAD),           \
+	 DEF("0") .max = 1ULL << 30, .live = true,                                                 \
+	 .text = "bytes that a fill fetches ahead of its reader; 0: as the reading shows"},        \
+	{.name = NAME("mode"), .kind = CONF_MODE, AT_(mode, POLICY_MODE), .live = true,            \
+	 .text = "permission bits of objects that carry none of their own"},                       \
+	{.name = NAME("pinned"), .kind = CONF_BOOL, AT_(pinned, POLICY_PINNED), DEF("off")         \
+	 .live = true, .text = "never evicted"},                                                   \
+	{.name = NAME("sidecar"), .kind = CONF_STRING, AT_(sidecar, POLICY_SIDECAR),               \
+	 .live = true, .text = "ending of files that hold the metadata of the file beside them"},  \
+	{.name = NAME("foreign"), .kind = CONF_WORD, AT_(foreign, POLICY_FOREIGN), DEF("never")    \
+	 .words = foreign_words, .live = true,                                                     \
+	 .text = "from when the ttl of objects that others wrote counts"}
+
+#define DEFAULTS_NAME(name) "defaults." name
+#define DEFAULTS_AT(member, bit)                                                                   \
+	.offset = offsetof(struct config, defaults.member), .given = (bit),                        \
+	.given_at = offsetof(struct config, defaults.given)
+#define DEFAULTS_DEF(text) .def = text,
+#define CLASS_NAME(name) name
+#define CLASS_POLICY_AT(member, bit)                                                               \
+	.offset = offsetof(struct conf_class, policy.member), .given = (bit),                      \
+	.given_at = offsetof(struct conf_class, policy.given)
+#define CLASS_DEF(text)
 
 /* Options of one section stand together, in the order in which `config show` prints them. */
 const struct conf_option conf_options[] = {
@@ -147,16 +220,8 @@ const struct conf_option conf_options[] = {
 	{.name = "log.format", .kind = CONF_WORD, AT(log.format), .def = "text",
 	 .words = log_formats, .live = true, .text = "a line of text, or one JSON object a line"},
 
-	{.name = "defaults.ttl", .kind = CONF_SECONDS, AT(defaults.ttl_s), .def = "never",
-	 .never = true, .min = 1, .text = "life of an object from its last write"},
-	{.name = "defaults.tiers", .kind = CONF_LATER, .def = "all",
-	 .text = "tiers that an object may be in"},
-	{.name = "defaults.compression", .kind = CONF_LATER, .def = "none",
-	 .text = "compression in the stores"},
-	{.name = "defaults.write", .kind = CONF_LATER, .def = "back",
-	 .text = "write mode; see write.mode"},
+	POLICY_ROWS(DEFAULTS_NAME, DEFAULTS_AT, DEFAULTS_DEF),
 
-	{.name = "tenants", .kind = CONF_LATER, .text = "owners and quotas of tenants"},
 	{.name = "events", .kind = CONF_LATER, .text = "notifications of changes made elsewhere"},
 	{.name = "warm", .kind = CONF_LATER, .text = "objects to fetch after the mount"},
 	{.name = "alerts", .kind = CONF_LATER, .text = "thresholds that are reported"},
@@ -186,9 +251,20 @@ const struct conf_option conf_tier_options[] = {
 	{.name = "min_free", .kind = CONF_FREE, TIER_AT(min_free), .def = "5%", .types = T_DISK,
 	 .live = true, .text = "room that stays free on the filesystem, a size or a percentage"},
 	{.name = "ttl", .kind = CONF_SECONDS, TIER_AT(ttl_s), .def = "never", .never = true,
-	 .min = 1, .types = T_ALL,
+	 .min = 1, .types = T_ALL, .live = true,
 	 .text = "ram, disk: longest life of a copy there, which is then had from the store again; "
 		 "dir, s3: longest life of an object from its last write"},
+	{.name = "eviction", .kind = CONF_WORD, TIER_AT(eviction), .def = "lru",
+	 .words = evictions, .types = T_BODY, .live = true,
+	 .text = "what leaves first where room is needed"},
+	{.name = "on_evict", .kind = CONF_WORD, TIER_AT(on_evict), .def = "drop",
+	 .words = on_evict_words, .types = T_BODY, .live = true,
+	 .text = "whether what leaves goes to the next tier of its class"},
+	{.name = "max_object", .kind = CONF_SIZE, TIER_AT(max_object), .def = "0",
+	 .types = T_ALL, .live = true, .text = "largest object that is kept there, 0 = no limit"},
+	{.name = "key", .kind = CONF_STRING, TIER_AT(key), .def = "{key}", .types = T_STORE,
+	 .text = "template of the store's keys: {key} is the path, {tenant} the tenant and {rest} "
+		 "the path below the tenant's directory, as in tenants/{tenant}/{rest}"},
 	{.name = "admit", .kind = CONF_WORD, TIER_AT(admit), .def = "auto",
 	 .words = admit_policies, .types = T_RAM,
 	 .text = "what gets a copy in RAM: always, what is read; second_hit, what is opened again "
@@ -223,12 +299,6 @@ const struct conf_option conf_tier_options[] = {
 	 .min = 5 << 20, .max = 5ULL << 30, .types = T_S3,
 	 .text = "part of a multipart upload, which begins at twice that"},
 
-	{.name = "eviction", .kind = CONF_LATER, .def = "lru", .types = T_ALL,
-	 .text = "what leaves first"},
-	{.name = "on_evict", .kind = CONF_LATER, .def = "drop", .types = T_ALL,
-	 .text = "drop or demote"},
-	{.name = "key", .kind = CONF_LATER, .def = "{key}", .types = T_ALL,
-	 .text = "template of the store's keys"},
 	{.name = "promote", .kind = CONF_LATER, .def = "off", .types = T_ALL,
 	 .text = "copy what is read here"},
 	{.name = "role", .kind = CONF_LATER, .types = T_ALL, .text = "fallback or mirror"},
@@ -236,8 +306,6 @@ const struct conf_option conf_tier_options[] = {
 	 .text = "the tier that this one stands behind"},
 	{.name = "lifecycle", .kind = CONF_LATER, .types = T_ALL, .text = "rules for the bucket"},
 	{.name = "url", .kind = CONF_LATER, .types = T_ALL, .text = "redis server"},
-	{.name = "max_object", .kind = CONF_LATER, .types = T_ALL,
-	 .text = "largest object that is kept there"},
 	{.name = "max_memory", .kind = CONF_LATER, .types = T_ALL, .text = "redis memory limit"},
 	{.name = "eviction_policy", .kind = CONF_LATER, .types = T_ALL,
 	 .text = "redis eviction policy"},
@@ -255,24 +323,57 @@ const struct conf_option conf_class_options[] = {
 	{.name = "after", .kind = CONF_FLAG_WORD, CLASS_AT(after_siblings), .words = siblings,
 	 .text = "siblings: upload only when everything older below the same directory is in "
 		 "the store"},
-	{.name = "tiers", .kind = CONF_LATER, .def = "all",
-	 .text = "tiers that an object may be in"},
-	{.name = "ttl", .kind = CONF_LATER, .text = "life of an object from its last write"},
-	{.name = "compression", .kind = CONF_LATER, .def = "none",
-	 .text = "compression in the stores"},
-	{.name = "write", .kind = CONF_LATER, .text = "write mode"},
+	POLICY_ROWS(CLASS_NAME, CLASS_POLICY_AT, CLASS_DEF),
 	{.name = "conflict", .kind = CONF_LATER, .text = "see write.conflict"},
 	{.name = "on_kill", .kind = CONF_LATER, .text = "see write.on_kill"},
-	{.name = "pinned", .kind = CONF_LATER, .def = "off", .text = "never evicted"},
-	{.name = "sidecar", .kind = CONF_LATER,
-	 .text = "suffix of files that hold an object's metadata"},
-	{.name = "foreign", .kind = CONF_LATER, .text = "life of objects that others wrote"},
 	{.name = "format", .kind = CONF_LATER, .text = "what user.cogfs.format shows"},
 	{.name = "integrity", .kind = CONF_LATER, .text = "background verification"},
 	{.name = "prefetch", .kind = CONF_LATER, .text = "reading ahead across objects"},
-	{.name = "eviction", .kind = CONF_LATER, .def = "lru", .text = "what leaves first"},
-	{.name = "max_size", .kind = CONF_LATER, .text = "limit of the class's bytes"},
-	{.name = "max_objects", .kind = CONF_LATER, .text = "limit of the class's objects"},
+	{.name = NULL},
+};
+
+/* A class in one tier: tiers: {NAME: {...}}. */
+const struct conf_option conf_share_options[] = {
+	{.name = "ttl", .kind = CONF_SECONDS, SHARE_AT(ttl_s, POLICY_TTL), .never = true, .min = 1,
+	 .text = "longest life of a copy there"},
+	{.name = "max_size", .kind = CONF_SIZE, SHARE_AT(max_size, POLICY_MAX_SIZE),
+	 .text = "limit of the class's bytes there"},
+	{.name = "max_objects", .kind = CONF_COUNT, SHARE_AT(max_objects, POLICY_MAX_OBJECTS),
+	 .text = "limit of the class's objects there"},
+	{.name = "max_object", .kind = CONF_SIZE, SHARE_AT(max_object, POLICY_MAX_OBJECT),
+	 .text = "largest object that is kept there"},
+	{.name = "eviction", .kind = CONF_WORD, SHARE_AT(eviction, POLICY_EVICTION),
+	 .words = evictions, .text = "what leaves first where room is needed"},
+	{.name = "compression", .kind = CONF_COMPRESSION,
+	 SHARE_AT(compression, POLICY_COMPRESSION),
+	 .text = "none, zstd, or {zstd: LEVEL, min_size: SIZE}; of stores"},
+	{.name = "storage_class", .kind = CONF_STRING,
+	 SHARE_AT(storage_class, POLICY_STORAGE_CLASS), .text = "storage class of uploads"},
+	{.name = "admission", .kind = CONF_WORD, SHARE_AT(admission, POLICY_ADMISSION),
+	 .words = admit_policies, .text = "when an object moves there, for RAM"},
+	{.name = NULL},
+};
+
+const struct conf_option conf_compression_options[] = {
+	{.name = "zstd", .kind = CONF_NUMBER, COMPRESSION_AT(level), .min = 1, .max = 19,
+	 .text = "level"},
+	{.name = "min_size", .kind = CONF_SIZE, COMPRESSION_AT(min_size),
+	 .text = "smaller objects are stored as they are"},
+	{.name = NULL},
+};
+
+const struct conf_option conf_tenant_options[] = {
+	{.name = "uid", .kind = CONF_UID, TENANT_AT(uid, POLICY_UID),
+	 .text = "owner of the tenant's directory and of what carries no owner below it"},
+	{.name = "gid", .kind = CONF_GID, TENANT_AT(gid, POLICY_GID), .text = "their group"},
+	{.name = "mode", .kind = CONF_MODE, TENANT_AT(mode, POLICY_MODE),
+	 .text = "permission bits of the tenant's directory; default 0750"},
+	{.name = "quota", .kind = CONF_SIZE, TENANT_AT(quota, POLICY_QUOTA),
+	 .text = "limit of the tenant's bytes, each object counted once; beyond it EDQUOT"},
+	{.name = "max_objects", .kind = CONF_COUNT, TENANT_AT(max_objects, POLICY_MAX_OBJECTS),
+	 .text = "limit of the tenant's objects"},
+	{.name = "shares", .kind = CONF_PARTS, TENANT_AT(shares, POLICY_SHARES),
+	 .text = "how much of a tier the tenant may take: {ram: 25%, warm: 20GiB}"},
 	{.name = NULL},
 };
 
@@ -317,6 +418,9 @@ const char *conf_kind_text(enum conf_kind kind)
 		[CONF_MODE] = "octal permission bits such as 0755",
 		[CONF_FREE] = "a size such as 10GiB or a percentage such as 5%",
 		[CONF_PATTERNS] = "a pattern or a list of patterns",
+		[CONF_TIERS] = "all, or names of tiers",
+		[CONF_COMPRESSION] = "none, zstd, or zstd:LEVEL with a level from 1 to 19",
+		[CONF_PARTS] = "a mapping of tiers to sizes and percentages",
 		[CONF_LATER] = "of a later version",
 	};
 

@@ -32,6 +32,9 @@ enum conf_kind {
 	CONF_MODE,	/* mode_t: octal permission bits */
 	CONF_FREE,     /* a size or a percentage: min_free and min_free_ratio of struct conf_tier */
 	CONF_PATTERNS, /* char **: one pattern or a list */
+	CONF_TIERS,    /* struct conf_share *: all, a list of tiers, or a mapping of them */
+	CONF_COMPRESSION, /* struct conf_compression: none, zstd, zstd:LEVEL, or a mapping */
+	CONF_PARTS,	  /* struct conf_part *: a mapping of tiers to sizes and percentages */
 	CONF_LATER, /* known, and not in this version; def, where given, is the one value that holds
 		       today */
 };
@@ -47,9 +50,11 @@ struct conf_option {
 	const char *const *later; /* words of a later version; NULL: none */
 	uint64_t min, max;	  /* bounds of numbers in the field's unit; max 0 = none */
 	unsigned int types;	  /* tier options: 1 << enum tier_type for each type that has it */
-	bool never;		  /* durations: "never" (null) is a value */
-	bool live;		  /* SIGHUP changes it */
-	const char *text;	  /* one sentence for people, without a full stop */
+	unsigned int given;	  /* enum policy_bit to note in the mask at given_at, 0 = none */
+	size_t given_at;
+	bool never;	  /* durations: "never" (null) is a value */
+	bool live;	  /* SIGHUP changes it */
+	const char *text; /* one sentence for people, without a full stop */
 };
 
 struct conf_section {
@@ -61,6 +66,9 @@ struct conf_section {
 extern const struct conf_option conf_options[];
 extern const struct conf_option conf_tier_options[];
 extern const struct conf_option conf_class_options[];
+extern const struct conf_option conf_share_options[]; /* of a class in one tier */
+extern const struct conf_option conf_compression_options[];
+extern const struct conf_option conf_tenant_options[];
 extern const struct conf_section conf_sections[]; /* name NULL ends it */
 /* in the order of enum tier_type, NULL-terminated */
 extern const char *const conf_tier_type_names[];
@@ -93,6 +101,37 @@ int conf_expand(const char *text, char **ret_text, struct err *err);
 /* Expands a leading ~ and puts dir (NULL: the working directory) before a relative path. */
 int conf_expand_path(const char *text, const char *dir, char **ret_path, struct err *err);
 
+/* Notes that the row's value was given, and whether it was: true where the row notes nothing. */
+void conf_value_note(const struct conf_option *opt, void *base);
+bool conf_value_given(const struct conf_option *opt, const void *base);
+
+/* --- the kinds that are lists and mappings (config_policy.c) --- */
+
+int conf_tiers_set(struct conf_share **list, const char *text, struct err *err);
+int conf_share_add(struct conf_share **list, const char *name, struct conf_share **ret_share,
+		   struct err *err);
+int conf_compression_set(struct conf_compression *c, const char *text, struct err *err);
+/* text: a size or a percentage. */
+int conf_part_add(struct conf_part **list, const char *name, const char *text, struct err *err);
+/* As YAML in flow style; NULL: no memory. */
+char *conf_tiers_format(const struct conf_share *list);
+char *conf_compression_format(const struct conf_compression *c);
+char *conf_parts_format(const struct conf_part *list);
+void conf_shares_free(struct conf_share *list);
+void conf_parts_free(struct conf_part *list);
+/*
+ * The heads ("network:", "  retry:") that name needs and the name before it did not. Returns its
+ * last part, indent is for it.
+ */
+const char *conf_print_heads(FILE *out, const char *before, const char *name, char *indent,
+			     size_t size, const char *comment);
+/* A YAML scalar, quoted where it must be. */
+void conf_print_scalar(FILE *out, const char *text);
+/* "10GiB", and "5%" as a ratio with bytes 0. */
+int conf_parse_part(const char *text, uint64_t *ret_bytes, double *ret_ratio);
+char *conf_format_size(uint64_t bytes);
+char *conf_format_part(uint64_t bytes, double ratio);
+
 /* --- building one (config.c, config_tiers.c) --- */
 
 /* Says where an option's value came from; tiers are "tiers.NAME.option". 0 or -ENOMEM. */
@@ -114,6 +153,12 @@ int conf_tiers_embedded(struct config *config);
 int conf_tiers_source(struct config *config, const char *source, struct err *err);
 int conf_class_add(struct config *config, const char *name, struct conf_class **ret_class);
 void conf_class_free(struct conf_class *class);
+void conf_classes_free(struct conf_class *classes);
+int conf_tenant_add(struct config *config, const char *name, struct conf_tenant **ret_tenant);
+void conf_tenants_free(struct conf_tenant *tenants);
+void conf_policy_release(struct conf_policy *policy);
+/* config_live.c */
+void conf_retired_free(struct conf_retired *retired);
 
 /* Reads file and what it includes into config; *ret_tiers becomes true where one of them lists
  * tiers. */

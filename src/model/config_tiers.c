@@ -21,14 +21,6 @@ void conf_tier_free(struct conf_tier *tier)
 	free(tier);
 }
 
-void conf_class_free(struct conf_class *class)
-{
-	if (!class)
-		return;
-	options_release(conf_class_options, class);
-	free(class);
-}
-
 bool conf_tier_is_store(const struct conf_tier *tier)
 {
 	return tier->type == TIER_TYPE_DIR || tier->type == TIER_TYPE_S3;
@@ -73,24 +65,6 @@ int conf_tier_add(struct config *config, enum tier_type type, const char *name,
 		end = &(*end)->next;
 	*end = tier;
 	*ret_tier = tier;
-	return 0;
-}
-
-int conf_class_add(struct config *config, const char *name, struct conf_class **ret_class)
-{
-	struct conf_class *class = calloc(1, sizeof(*class)), **end = &config->classes;
-
-	if (!class)
-		return -ENOMEM;
-	class->name = strdup(name);
-	if (!class->name) {
-		free(class);
-		return -ENOMEM;
-	}
-	while (*end)
-		end = &(*end)->next;
-	*end = class;
-	*ret_class = class;
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "model/config_table.h"
+#include "model/pattern.h"
 #include "util/cleanup.h"
 #include "util/list.h"
 
@@ -258,41 +259,22 @@ static int set_free_room(const struct conf_option *opt, void *field, const char 
 			 struct err *err)
 {
 	struct conf_tier *tier = container_of(field, struct conf_tier, min_free);
-	size_t len = strlen(text);
-	char *end;
 
-	if (len < 2 || text[len - 1] != '%') {
-		uint64_t v;
-
-		if (conf_parse_size(text, &v) < 0)
-			return wrong(opt, text, err);
-		tier->min_free = v;
-		tier->min_free_ratio = 0;
-		return 0;
-	}
-	double percent = *text >= '0' && *text <= '9' ? strtod(text, &end) : -1;
-
-	if (percent < 0 || end != text + len - 1 || !(percent < 100))
+	if (conf_parse_part(text, &tier->min_free, &tier->min_free_ratio) < 0)
 		return wrong(opt, text, err);
-	tier->min_free = 0;
-	tier->min_free_ratio = percent / 100;
 	return 0;
 }
 
 int conf_patterns_add(char ***list, const char *pattern, struct err *err)
 {
-	size_t n = 0, len = strlen(pattern);
-	int depth = 0;
+	struct pattern *compiled;
+	size_t n = 0;
 	char **grown;
+	int r = pattern_compile(pattern, &compiled, err);
 
-	if (!len || pattern[0] == '/' || pattern[len - 1] == '/' || strstr(pattern, "//"))
-		return err_set(err, -EINVAL,
-			       "pattern \"%s\": a path below the mount, without empty parts",
-			       pattern);
-	for (size_t i = 0; i < len && depth >= 0 && depth <= 1; i++)
-		depth += pattern[i] == '{' ? 1 : pattern[i] == '}' ? -1 : 0;
-	if (depth || strstr(pattern, "{}"))
-		return err_set(err, -EINVAL, "pattern \"%s\": a placeholder is {name}", pattern);
+	if (r < 0)
+		return r;
+	pattern_free(compiled);
 	while (*list && (*list)[n])
 		n++;
 	grown = realloc(*list, (n + 2) * sizeof(*grown));
@@ -309,6 +291,24 @@ static int set_patterns(const struct conf_option *opt, void *field, const char *
 {
 	(void)opt;
 	return conf_patterns_add(field, text, err);
+}
+
+static int set_tiers(const struct conf_option *opt, void *field, const char *text, struct err *err)
+{
+	(void)opt;
+	return conf_tiers_set(field, text, err);
+}
+
+static int set_compression(const struct conf_option *opt, void *field, const char *text,
+			   struct err *err)
+{
+	return conf_compression_set(field, text, err) < 0 ? wrong(opt, text, err) : 0;
+}
+
+static int set_parts(const struct conf_option *opt, void *field, const char *text, struct err *err)
+{
+	(void)field;
+	return wrong(opt, text, err);
 }
 
 static int set_later(const struct conf_option *opt, void *field, const char *text, struct err *err)
@@ -345,7 +345,7 @@ static char *format_scaled(uint64_t v, const char *const *units, const uint64_t 
 	return format_u64(v);
 }
 
-static char *format_size(uint64_t v)
+char *conf_format_size(uint64_t v)
 {
 	static const char *const units[] = {"TiB", "GiB", "MiB", "KiB"};
 	static const uint64_t factors[] = {1ULL << 40, 1ULL << 30, 1ULL << 20, 1ULL << 10};
@@ -363,15 +363,6 @@ static char *format_ms(int64_t v)
 	return format_scaled((uint64_t)v, units, factors, 5);
 }
 
-static char *format_free(const struct conf_tier *tier)
-{
-	char *s;
-
-	if (tier->min_free_ratio <= 0)
-		return format_size(tier->min_free);
-	return asprintf(&s, "%.10g%%", tier->min_free_ratio * 100) < 0 ? NULL : s;
-}
-
 static char *format_tristate(enum conf_auto v)
 {
 	return strdup(v == CONF_AUTO ? "auto" : v == CONF_ON ? "on" : "off");
@@ -383,13 +374,15 @@ char *conf_value_format(const struct conf_option *opt, const void *base)
 	const char *s;
 	char *text;
 
+	if (!conf_value_given(opt, base))
+		return NULL;
 	switch (opt->kind) {
 	case CONF_BOOL:
 		return strdup(*(const bool *)field ? "on" : "off");
 	case CONF_TRISTATE:
 		return format_tristate(*(const enum conf_auto *)field);
 	case CONF_SIZE:
-		return format_size(*(const uint64_t *)field);
+		return conf_format_size(*(const uint64_t *)field);
 	case CONF_COUNT:
 		return format_u64(*(const uint64_t *)field);
 	case CONF_NUMBER:
@@ -419,7 +412,14 @@ char *conf_value_format(const struct conf_option *opt, const void *base)
 	case CONF_MODE:
 		return asprintf(&text, "%04o", *(const mode_t *)field) < 0 ? NULL : text;
 	case CONF_FREE:
-		return format_free(base);
+		return conf_format_part(((const struct conf_tier *)base)->min_free,
+					((const struct conf_tier *)base)->min_free_ratio);
+	case CONF_TIERS:
+		return conf_tiers_format(*(struct conf_share *const *)field);
+	case CONF_COMPRESSION:
+		return conf_compression_format(field);
+	case CONF_PARTS:
+		return conf_parts_format(*(struct conf_part *const *)field);
 	case CONF_PATTERNS:
 	case CONF_LATER:
 		return NULL;
@@ -449,10 +449,29 @@ int conf_value_set(const struct conf_option *opt, void *base, const char *text, 
 		[CONF_MODE] = set_mode,
 		[CONF_FREE] = set_free_room,
 		[CONF_PATTERNS] = set_patterns,
+		[CONF_TIERS] = set_tiers,
+		[CONF_COMPRESSION] = set_compression,
+		[CONF_PARTS] = set_parts,
 		[CONF_LATER] = set_later,
 	};
 
-	return setters[opt->kind](opt, (char *)base + opt->offset, text, err);
+	int r = setters[opt->kind](opt, (char *)base + opt->offset, text, err);
+
+	if (r == 0)
+		conf_value_note(opt, base);
+	return r;
+}
+
+void conf_value_note(const struct conf_option *opt, void *base)
+{
+	if (opt->given)
+		*(uint32_t *)((char *)base + opt->given_at) |= 1u << opt->given;
+}
+
+bool conf_value_given(const struct conf_option *opt, const void *base)
+{
+	return !opt->given ||
+	       *(const uint32_t *)((const char *)base + opt->given_at) & 1u << opt->given;
 }
 
 bool conf_value_equal(const struct conf_option *opt, const void *a, const void *b)
@@ -491,6 +510,14 @@ void conf_value_release(const struct conf_option *opt, void *base)
 
 	if (opt->kind == CONF_STRING || opt->kind == CONF_PATH || opt->kind == CONF_SECRET)
 		release_string(field, opt->kind == CONF_SECRET);
+	if (opt->kind == CONF_TIERS) {
+		conf_shares_free(*(struct conf_share **)field);
+		*(struct conf_share **)field = NULL;
+	}
+	if (opt->kind == CONF_PARTS) {
+		conf_parts_free(*(struct conf_part **)field);
+		*(struct conf_part **)field = NULL;
+	}
 	if (opt->kind == CONF_PATTERNS) {
 		char ***list = field;
 

@@ -31,6 +31,7 @@ static const struct {
 	{"include", read_include},
 	{"tiers", reader_tiers},
 	{"classes", reader_classes},
+	{"tenants", reader_tenants},
 };
 
 static bool is_section(const char *name)

@@ -49,5 +49,10 @@ int reader_unknown(const struct conf_reader *rd, const yaml_node_t *node, const 
 /* The lists: mappings that are merged by name (config_lists.c). */
 int reader_tiers(const struct conf_reader *rd, yaml_node_t *list);
 int reader_classes(const struct conf_reader *rd, yaml_node_t *list);
+int reader_tenants(const struct conf_reader *rd, yaml_node_t *map);
+
+/* Values of options that are lists or mappings (config_values.c). */
+int reader_set_structure(const struct conf_reader *rd, const struct conf_option *opt, void *base,
+			 const char *name, yaml_node_t *node);
 
 #endif

@@ -27,15 +27,13 @@ static const struct wrong unknown_keys[] = {
 };
 
 static const struct wrong later[] = {
-	{"tenants: {\"*\": {quota: 1}}\n", {":1:10: ", "tenants", "not in this version"}},
 	{"prefetch: on\n", {"prefetch", "not in this version"}},
 	{"network: {up: 1MB}\n", {"network.up", "only \"0\""}},
-	{"defaults: {tiers: [ram]}\n", {"defaults.tiers", "not in this version"}},
 	{"tiers: [{name: hot, type: redis}]\n", {":1:27: ", "\"redis\" is not in this version"}},
-	{"tiers: [{type: ram, eviction: lfu}]\n", {"tiers.ram.eviction", "only \"lru\""}},
+	{"classes: [{name: a, match: x, prefetch: on}]\n",
+	 {"classes.a.prefetch", "not in this version"}},
 	{"tiers: [{type: dir, path: /x, role: mirror}]\n",
 	 {"tiers.dir.role", "not in this version"}},
-	{"classes: [{name: a, match: x, ttl: 3d}]\n", {"classes.a.ttl", "not in this version"}},
 	{"version: 2\n", {"version", "only \"1\""}},
 };
 
@@ -62,7 +60,8 @@ static const struct wrong values[] = {
 	{"cache_dir: \"${UNCLOSED\"\n", {"without"}},
 	{"cache_dir: ~someone/x\n", {"~USER"}},
 	{"tiers: [{type: disk, min_free: 100%}]\n", {"percentage"}},
-	{"classes: [{name: a, match: \"{a\"}]\n", {"{name}"}},
+	{"classes: [{name: a, match: \"{a\"}]\n", {":1:28: ", "without a \"}\""}},
+	{"classes: [{name: a, match: [x, \"{ttl}\"]}]\n", {":1:32: ", "user.cogfs.ttl"}},
 	{"classes: [{name: a, match: /a}]\n", {"below the mount"}},
 	{"classes: [{name: a}]\n", {"needs a match"}},
 	{"classes: [{match: a}]\n", {"needs a name"}},
@@ -83,6 +82,35 @@ static const struct wrong shapes[] = {
 	{"tiers: [{type: ram, bucket: x}]\n", {"type ram has no bucket"}},
 	{"include: missing.yaml\n", {":1:10: ", "no such file"}},
 	{"include: {a: b}\n", {"a file"}},
+};
+
+static const struct wrong policies[] = {
+	{"classes: [{name: a, match: x, tiers: [rma]}]\n",
+	 {"class a", "no tier \"rma\"", "\"ram\"?"}},
+	{"defaults: {tiers: {ram: {ttl: soon}}}\n", {":1:31: ", "defaults.tiers.ram.ttl"}},
+	{"classes: [{name: a, match: x, tiers: {ram: {tll: 1}}}]\n",
+	 {"in classes.a.tiers.ram", "\"ttl\"?"}},
+	{"classes: [{name: a, match: x, tiers: [ram, ram]}]\n", {":1:44: ", "given twice"}},
+	{"classes: [{name: a, match: x, tiers: []}]\n", {"needs a tier"}},
+	{"classes: [{name: a, match: x, compression: gzip}]\n", {"none, zstd, or zstd:LEVEL"}},
+	{"classes: [{name: a, match: x, compression: {zstd: 20}}]\n", {"too large"}},
+	{"classes: [{name: a, match: x, compression: {min_size: 1}}]\n", {"lacks a level"}},
+	{"classes: [{name: a, match: x, eviction: mru}]\n", {"none of: lru, lfu"}},
+	{"tenants: [acme]\n", {":1:10: ", "a mapping"}},
+	{"tenants: {a/b: {}}\n", {":1:11: ", "part of a path"}},
+	{"tenants: {acme: {qota: 1}}\n", {"in tenant acme", "\"quota\"?"}},
+	{"tenants: {acme: {shares: {ram: 0}}}\n", {":1:32: ", "percentage"}},
+	{"tenants: {acme: {shares: {hot: 1GiB}}}\n", {"tenant acme", "no tier \"hot\""}},
+	{"tiers: [{type: disk}, {type: dir, path: /x, key: \"{rest}\"}]\n",
+	 {"tier dir", "{rest} without {tenant}"}},
+	{"tiers: [{type: disk}, {type: dir, path: /x, key: \"{tenant}{rest}\"}]\n",
+	 {"no text between"}},
+	{"tiers: [{type: disk}, {type: dir, path: /x, key: \"{tenant}/{rest}\"}]\n"
+	 "classes: [{name: a, match: \"{tenant}/x/**\"}, {name: b, match: \"t_{tenant}/**\"}]\n",
+	 {"class b", "one form"}},
+	{"tiers: [{type: disk}, {type: dir, path: /x, key: \"{tenant}/{rest}\"}]\n"
+	 "classes: [{name: a, match: \"{region}/{tenant}/**\"}]\n",
+	 {"class a", "behind literal text"}},
 };
 
 static const struct wrong rules[] = {
@@ -132,6 +160,12 @@ static void test_unknown_keys(void **state)
 	CHECK_ALL(unknown_keys);
 }
 
+/* Policies that cannot be kept are refused. */
+static void test_policies(void **state)
+{
+	CHECK_ALL(policies);
+}
+
 /* Options of later versions are refused by name, never ignored. */
 static void test_later(void **state)
 {
@@ -160,8 +194,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_unknown_keys), cmocka_unit_test(test_later),
-		cmocka_unit_test(test_values),	     cmocka_unit_test(test_shapes),
-		cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_policies),     cmocka_unit_test(test_values),
+		cmocka_unit_test(test_shapes),	     cmocka_unit_test(test_rules),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -182,7 +182,8 @@ static void test_apply_live(void **state)
 	assert_non_null(strstr(err.text, "cache_dir"));
 	assert_non_null(strstr(err.text, "network.retry.tries"));
 	assert_non_null(strstr(err.text, "tiers.cold.secret_key"));
-	assert_non_null(strstr(err.text, "classes"));
+	assert_null(strstr(err.text, "classes"));
+	assert_null(live->classes);
 	assert_null(strstr(err.text, "list_ttl"));
 	config_free(live);
 	config_free(fresh);
