@@ -339,6 +339,8 @@ int obj_save_meta(struct cache *c, struct obj *o)
 		SCOPE_LOCK(&c->lock);
 		if (o->flags & OBJ_ORPHAN)
 			return 0;
+		if (o->parent && !o->wr && !obj_live(o))
+			return -ENOENT; /* another host removed it a moment ago */
 		if (obj_is_dir(o)) {
 			change.op = J_MKDIR;
 			o->flags |= OBJ_OWN_DIR;
@@ -382,6 +384,8 @@ int cache_setattr(struct cache *c, struct obj *o, struct cfile *f, const struct 
 		SCOPE_LOCK(&c->lock);
 		if (!(o->flags & OBJ_ORPHAN) && !o->wr && o->parent) {
 			r = obj_refresh(c, o, true, w);
+			if (!r && !o->wr && !obj_live(o))
+				r = -ENOENT;
 			if (r)
 				return r;
 		}

@@ -70,6 +70,8 @@ struct cache_wait {
 	bool cold;	    /* an open that had to bring bytes from a store */
 	bool synced;	    /* an fsync that is done */
 	bool cancelled;	    /* it may not wait any more */
+	bool begun;	    /* a writer's session was made for it, and counts it */
+	struct obj *begins; /* whose; begun: a reference */
 	unsigned int stale; /* how often the version that an open waited for was replaced */
 };
 

@@ -347,10 +347,10 @@ static int open_write(struct cache *c, struct obj *o, int flags, struct cache_wa
 	return 0;
 }
 
-int cache_open(struct cache *c, struct obj *o, int flags, struct cache_wait *w,
-	       struct cfile_state *slot, struct cfile **ret_file)
+/* Lock held, dropped in between */
+static int open_any(struct cache *c, struct obj *o, int flags, struct cache_wait *w,
+		    struct cfile_state *slot, struct cfile **ret_file)
 {
-	SCOPE_LOCK(&c->lock);
 	int r;
 
 	if (obj_is_dir(o))
@@ -371,8 +371,18 @@ int cache_open(struct cache *c, struct obj *o, int flags, struct cache_wait *w,
 	if (o->flags & OBJ_ARCHIVED)
 		return -EREMOTE;
 	if ((flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC)
-		return open_write(c, o, flags, w, slot, ret_file);
+		return open_write(c, o, flags & ~O_CREAT, w, slot, ret_file);
 	return open_read(c, o, flags, w, slot, ret_file);
+}
+
+int cache_open(struct cache *c, struct obj *o, int flags, struct cache_wait *w,
+	       struct cfile_state *slot, struct cfile **ret_file)
+{
+	SCOPE_LOCK(&c->lock);
+	int r = open_any(c, o, flags, w, slot, ret_file);
+
+	session_unclaim(c, w);
+	return r;
 }
 
 /* The name becomes a new, empty object of ours. Lock held */
@@ -382,12 +392,13 @@ static void create_init(struct cache *c, struct obj *o, mode_t mode, uid_t uid, 
 
 	obj_extra_free(o->extra);
 	o->extra = NULL;
-	if (!obj_live(o))
+	if (!obj_live(o)) { /* else its life is over, and it is truncated as it is opened */
 		(void)obj_set_etag(o, NULL);
+		o->size = 0;
+	}
 	o->mode = S_IFREG | (mode & 07777);
 	o->uid = uid;
 	o->gid = gid;
-	o->size = 0;
 	o->mtime_ns = o->created_ns = now;
 	o->ttl = c->config->defaults.ttl_s > 0 ? c->config->defaults.ttl_s : 0;
 	o->expires_at = o->ttl ? now / NSEC_PER_SEC + o->ttl : 0;
@@ -397,43 +408,56 @@ static void create_init(struct cache *c, struct obj *o, mode_t mode, uid_t uid, 
 	o->epoch++;
 }
 
+/* A name that is free becomes a new file. Lock held, dropped in between */
+static int create_new(struct cache *c, struct obj *dir, const char *name, mode_t mode, uid_t uid,
+		      gid_t gid, int flags, struct cache_wait *w, struct cfile_state *slot,
+		      struct obj **ret_obj, struct cfile **ret_file)
+{
+	struct obj *o = dir->flags & OBJ_ORPHAN ? NULL : tree_get(c, dir, name);
+	int r;
+
+	if (!o)
+		return dir->flags & OBJ_ORPHAN ? -ENOENT : -ENOMEM;
+	*ret_obj = o;
+	if (key_too_long(c, o))
+		return -ENAMETOOLONG;
+	create_init(c, o, mode, uid, gid);
+	r = open_write(c, o, flags | O_CREAT | O_TRUNC, w, slot, ret_file);
+	dir->mtime_ns = clock_wall(c->clock);
+	return r;
+}
+
 int cache_create(struct cache *c, struct obj *dir, const char *name, mode_t mode, uid_t uid,
 		 gid_t gid, int flags, struct cache_wait *w, struct cfile_state *slot,
 		 struct obj **ret_obj, struct cache_attr *ret_attr, struct cfile **ret_file)
 {
 	SCOPE_LOCK(&c->lock);
-	struct obj *o;
+	struct obj *o = NULL, *found = NULL;
 	int r;
 
 	if (c->config->mount.read_only)
 		return -EROFS;
 	r = key_part_check(name, strlen(name), dir == c->root);
 	if (!r)
-		r = child_get(c, dir, name, w, &o);
-	if (!r && (flags & O_EXCL || obj_is_dir(o)))
-		r = flags & O_EXCL ? -EEXIST : -EISDIR;
-	else if (!r)
-		r = open_write(c, o, flags, w, slot, ret_file);
-	else if (r == -ENOENT && !(dir->flags & OBJ_ORPHAN)) {
-		o = tree_get(c, dir, name);
-		if (!o)
-			return -ENOMEM;
-		r = key_too_long(c, o) ? -ENAMETOOLONG : 0;
-		if (!r) {
-			create_init(c, o, mode, uid, gid);
-			r = open_write(c, o, flags | O_CREAT | O_TRUNC, w, slot, ret_file);
-		}
-		dir->mtime_ns = clock_wall(c->clock);
-	} else {
-		return r;
-	}
-	if (r) {
+		r = child_get(c, dir, name, w, &found);
+	if (!r)
+		r = flags & O_EXCL	? -EEXIST
+		    : obj_is_dir(found) ? -EISDIR
+					: open_write(c, found, flags & ~O_CREAT, w, slot, ret_file);
+	if (r == -ENOENT) /* or gone by now */
+		r = create_new(c, dir, name, mode, uid, gid, flags, w, slot, &o, ret_file);
+	else
+		o = STEAL_PTR(found);
+	session_unclaim(c, w);
+	if (found)
+		obj_put_locked(c, found);
+	if (!r) {
+		attr_fill(c, o, ret_attr);
+		*ret_obj = o;
+	} else if (o) {
 		obj_put_locked(c, o);
-		return r;
 	}
-	attr_fill(c, o, ret_attr);
-	*ret_obj = o;
-	return 0;
+	return r;
 }
 
 /* --- release --- */

@@ -109,11 +109,11 @@ struct wsession {
 	bool created;	      /* no version existed: dropped when nothing was ever closed */
 	/* began with a truncation: the old body stays at objects/<key> until the publish */
 	bool replaced;
-	bool changed; /* since the last flush */
-	bool dirtied; /* ever */
-	bool killed;  /* its writer was killed, and on_kill says discard */
-	bool closed;  /* by the process that opened it, though its RELEASE has not come yet */
-	bool meta;    /* mode, owner, attributes changed: journalled with the bytes */
+	bool changed;  /* since the last flush */
+	bool dirtied;  /* ever */
+	bool killed;   /* its writer was killed, and on_kill says discard */
+	bool closed;   /* by the process that opened it, though its RELEASE has not come yet */
+	bool meta;     /* mode, owner, attributes changed: journalled with the bytes */
 	bool life_set; /* by hand, while it was written */
 	/* a mapping may outlive the handles (one of writers): watched by the background round */
 	bool mapped;
@@ -249,11 +249,11 @@ struct cache {
 	struct cache_events events;
 	struct cachedir dir;
 	struct cachedir_state last;
-	struct local *disk, *ram; /* NULL: none */
-	enum admit_policy admit;  /* the ram tier's */
+	struct local *disk, *ram;		    /* NULL: none */
+	enum admit_policy admit;		    /* the ram tier's */
 	int64_t disk_ttl_s, ram_ttl_s, store_ttl_s; /* CONF_NEVER: none */
-	struct tier *store;	  /* outermost layer; NULL: none */
-	struct tier *breaker;	  /* the breaker in it, for its state */
+	struct tier *store;			    /* outermost layer; NULL: none */
+	struct tier *breaker;			    /* the breaker in it, for its state */
 	struct journal *journal;
 	struct drain *drain;
 	struct pool *pool;
@@ -363,7 +363,7 @@ int key_len_check(const struct cache *c, size_t len);	       /* 0, or -ENAMETOOL
 bool key_too_long(const struct cache *c, const struct obj *o); /* for the store, or for KEY_MAX */
 void obj_extra_free(struct obj_extra *x);
 void obj_limit_life(struct cache *c, struct obj *o); /* to the store tier's ttl */
-int obj_save_meta(struct cache *c, struct obj *o); /* journals metadata; no lock held */
+int obj_save_meta(struct cache *c, struct obj *o);   /* journals metadata; no lock held */
 void obj_touch(struct cache *c, struct obj *o);
 void attr_fill(struct cache *c, struct obj *o, struct cache_attr *ret);
 void obj_emit(struct cache *c, enum cache_event ev,
@@ -523,6 +523,8 @@ void ask_start(struct cache *c, struct obj *o);
 int session_begin(struct cache *c, struct obj *o, int flags, struct cache_wait *w);
 void session_end(struct cache *c,
 		 struct obj *o); /* one writer less; the last publishes. No lock held */
+/* The call that a session was made for ends another way. Lock held, dropped in between */
+void session_unclaim(struct cache *c, struct cache_wait *w);
 struct wsession *session_new(struct obj *o, uint64_t id, int fd,
 			     bool fresh);	   /* NULL: no memory. Lock held */
 void session_free(struct cache *c, struct obj *o); /* lock held; the staging file is not touched */
@@ -557,8 +559,12 @@ bool has_store(const struct cache *c);
 struct jbase obj_base(const struct obj *o);
 /* Wakes who waits for room: something was drained, evicted or released. No lock held */
 void room_freed(struct cache *c);
-/* Waiting for room: CACHE_PENDING, or -ENOSPC where nothing is on its way out. Lock held */
-int room_wait(struct cache *c, struct cache_wait *w);
+bool room_coming(struct cache *c); /* something is on its way out. Any lock */
+/*
+ * Waiting for room that there was none of: CACHE_PENDING; -EAGAIN: the last that was on its way out
+ * is gone by now, look again; -ENOSPC where nothing was, as `coming` said before. Lock held
+ */
+int room_wait(struct cache *c, struct cache_wait *w, bool coming);
 
 /* --- names.c --- */
 /*

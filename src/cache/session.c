@@ -107,26 +107,47 @@ struct jbase obj_base(const struct obj *o)
 	return base;
 }
 
+/*
+ * The session is theirs for whom it was made, before they look again: else it would be over by
+ * then. Returns how many they are. Lock held
+ */
+static unsigned int hand_over(struct obj *o)
+{
+	unsigned int n = 0;
+
+	if (!o->flight)
+		return 0;
+	list_for_each(it, &o->flight->waits) {
+		struct cache_wait *w = list_entry(it, struct cache_wait, on_flight);
+
+		if (w->begins != o)
+			continue;
+		w->begun = true;
+		obj_get(o);
+		o->wr->writers++;
+		n++;
+	}
+	return n;
+}
+
 static void begin_job(struct cache *c, void *arg)
 {
 	struct obj *o = arg;
 	struct list out;
-	bool unused;
+	bool unused = false;
 	int r = session_make(c, o, false);
 
 	list_init(&out);
 	{
 		SCOPE_LOCK(&c->lock);
 		o->flags &= ~OBJ_BUSY;
-		if (o->wr)
-			o->wr->writers++; /* until whoever waits has joined */
+		if (o->wr && !hand_over(o)) { /* who asked for it has given up */
+			unused = true;
+			o->wr->writers++;
+		}
 		obj_flight_end(c, o, &out);
 	}
 	wake_all(&out, r == -EAGAIN ? 0 : r);
-	{
-		SCOPE_LOCK(&c->lock);
-		unused = o->wr;
-	}
 	if (unused)
 		session_end(c, o);
 	obj_unref(c, o);
@@ -173,6 +194,34 @@ static int join(struct cache *c, struct obj *o, int flags)
 	return 0;
 }
 
+/* As join(), of who is counted already. Lock held */
+static int join_begun(struct cache *c, struct obj *o, int flags, struct cache_wait *w)
+{
+	int r = join(c, o, flags);
+
+	if (r)
+		return r;
+	o->wr->writers--;
+	w->begun = false;
+	w->begins = NULL;
+	obj_put_locked(c, o);
+	return 0;
+}
+
+void session_unclaim(struct cache *c, struct cache_wait *w)
+{
+	struct obj *o = w->begins;
+
+	if (!w->begun)
+		return;
+	w->begun = false;
+	w->begins = NULL;
+	pthread_mutex_unlock(&c->lock);
+	session_end(c, o);
+	pthread_mutex_lock(&c->lock);
+	obj_put_locked(c, o);
+}
+
 /* Whether o's bytes are here, so that they can be changed. Lock held */
 static bool bytes_here(struct cache *c, struct obj *o)
 {
@@ -213,6 +262,7 @@ static int begin_in_job(struct cache *c, struct obj *o, struct cache_wait *w)
 
 	if (r != CACHE_PENDING)
 		return r;
+	w->begins = o;
 	o->flags |= OBJ_BUSY;
 	obj_get(o);
 	job_run(c, POOL_FOREGROUND, begin_job, o);
@@ -224,6 +274,8 @@ static int begin_once(struct cache *c, struct obj *o, int flags, struct cache_wa
 	bool fresh;
 
 	moves_await(c);
+	if (w->begun && w->begins == o)
+		return join_begun(c, o, flags, w);
 	fresh = !obj_live(o) || (flags & O_TRUNC && list_empty(&o->files));
 	if (o->flags & OBJ_ORPHAN && !o->wr)
 		return -ESTALE;
@@ -231,6 +283,8 @@ static int begin_once(struct cache *c, struct obj *o, int flags, struct cache_wa
 		return obj_flight_wait(c, o, w, c->config->deadlines.open_ms);
 	if (o->wr)
 		return join(c, o, flags);
+	if (!obj_live(o) && !(flags & O_CREAT))
+		return -ENOENT; /* gone while the lock was dropped */
 	if (!fresh && !bytes_here(c, o))
 		return begin_cold(c, o, w);
 	if (!fresh && needs_copy(c, o))
@@ -242,10 +296,13 @@ int session_begin(struct cache *c, struct obj *o, int flags, struct cache_wait *
 {
 	int r = -EAGAIN;
 
-	for (int tries = 0; r == -EAGAIN && tries < 8; tries++)
+	for (int tries = 0; r == -EAGAIN && tries < 8; tries++) {
+		bool coming = room_coming(c);
+
 		r = begin_once(c, o, flags, w); /* EAGAIN: something came between, look again */
-	if (r == -ENOSPC)
-		r = room_wait(c, w);
+		if (r == -ENOSPC)
+			r = room_wait(c, w, coming);
+	}
 	return r == -EAGAIN ? -EIO : r;
 }
 
@@ -297,6 +354,7 @@ int session_truncate(struct cache *c, struct obj *o, struct cfile *f, uint64_t s
 			r = -ENOENT;
 		if (!r)
 			r = session_begin(c, o, size ? O_RDWR : O_RDWR | O_TRUNC, w);
+		session_unclaim(c, w);
 		if (r)
 			return r;
 	}

@@ -15,7 +15,8 @@ void cache_wait_init(struct cache_wait *w, void (*done)(struct cache_wait *w, in
 	w->done = done;
 	w->deadline = 0;
 	w->state = WAIT_IDLE;
-	w->cold = w->synced = w->cancelled = false;
+	w->cold = w->synced = w->cancelled = w->begun = false;
+	w->begins = NULL;
 	w->stale = 0;
 	list_init(&w->on_flight);
 	list_init(&w->on_clock);

@@ -32,8 +32,7 @@ void room_freed(struct cache *c)
 	wake_all(&out, 0);
 }
 
-/* Waiting helps only while something is on its way out. */
-static bool draining(struct cache *c)
+bool room_coming(struct cache *c)
 {
 	struct journal_stats js;
 
@@ -43,10 +42,10 @@ static bool draining(struct cache *c)
 	return js.entries > js.held;
 }
 
-int room_wait(struct cache *c, struct cache_wait *w)
+int room_wait(struct cache *c, struct cache_wait *w, bool coming)
 {
-	if (!draining(c))
-		return -ENOSPC;
+	if (!room_coming(c))
+		return coming ? -EAGAIN : -ENOSPC;
 	return wait_on(c, &c->room_waits, w, c->config->write.drain_deadline_ms);
 }
 
@@ -70,7 +69,7 @@ static int check_dirty(struct cache *c, struct cache_wait *w)
 	journal_stats(c->journal, &js); /* below the lock, so that no end is missed */
 	if (js.bytes + c->written < c->config->write.max_dirty || js.entries == js.held)
 		return 0;
-	return room_wait(c, w);
+	return wait_on(c, &c->room_waits, w, c->config->write.drain_deadline_ms);
 }
 
 /*
@@ -89,6 +88,24 @@ static uint64_t claim(struct wsession *wr, uint64_t off, uint64_t len, bool hole
 	return end > have ? end - (from > have ? from : have) : 0;
 }
 
+static int admit_room(struct cache *c, uint64_t need, struct cache_wait *w)
+{
+	int r;
+
+	do {
+		bool coming = room_coming(c);
+
+		r = make_room(c, c->disk, need, false);
+		if (r != -ENOSPC)
+			return r;
+		if (has_store(c))
+			journal_hurry(c->journal, "");
+		SCOPE_LOCK(&c->lock);
+		r = room_wait(c, w, coming);
+	} while (r == -EAGAIN);
+	return r;
+}
+
 /* Admits what a change may take; *ret_need is for admitted(), also where it fails. */
 static int admit(struct cache *c, struct wsession *wr, uint64_t off, uint64_t len, bool holes,
 		 struct cache_wait *w, uint64_t *ret_need)
@@ -103,15 +120,13 @@ static int admit(struct cache *c, struct wsession *wr, uint64_t off, uint64_t le
 		SCOPE_LOCK(&c->lock);
 		need = claim(wr, off, len, holes);
 	}
-	r = need ? make_room(c, c->disk, need, false) : 0;
-	if (r == -ENOSPC && has_store(c))
-		journal_hurry(c->journal, "");
+	r = need ? admit_room(c, need, w) : 0;
 	SCOPE_LOCK(&c->lock);
 	if (r) {
 		wr->holes =
 			/* what was claimed is not there: from now on each write counts in full */
 			true;
-		return room_wait(c, w);
+		return r;
 	}
 	wr->reserved += need;
 	wr->pending += need;
