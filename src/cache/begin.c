@@ -5,12 +5,17 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cache/internal.h"
+#include "cache/where.h"
 #include "util/fsutil.h"
+
+#define BUSY_PAUSE_US 5000
+#define BUSY_MS 1000
 
 /* How the written file relates to the body that there was. */
 enum begun_how { BEGUN_FRESH, BEGUN_SAME_INODE, BEGUN_COPIED };
@@ -28,6 +33,13 @@ struct begun {
  * --- the ways to begin; OBJ_BUSY is set, no lock is held (copies take long). They return a
  * descriptor for writing ---
  */
+
+static nlink_t fd_links(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) ? UINT_MAX : st.st_nlink;
+}
 
 static int begin_empty(struct cache *c, uint64_t *ret_id)
 {
@@ -67,10 +79,11 @@ static int begin_copy(struct cache *c, int from, uint64_t size, uint64_t *ret_id
 
 /*
  * The journal's put gets a copy; its inode becomes the one that is written. -ENOENT: it was
- * drained meanwhile.
+ * drained meanwhile. names: how many the inode has where no store shares it, 0: no store can.
+ * -EBUSY: one does, or is about to.
  */
 static int begin_rebody(struct cache *c, uint64_t seq, uint64_t staged, uint64_t size,
-			uint64_t *ret_id)
+			nlink_t names, uint64_t *ret_id)
 {
 	CLEANUP_CLOSE int from = local_open_id(c->staging_fd, staged, O_RDWR);
 	uint64_t copy_id, room;
@@ -78,11 +91,14 @@ static int begin_rebody(struct cache *c, uint64_t seq, uint64_t staged, uint64_t
 
 	if (from < 0)
 		return from;
+	if (names && fd_links(from) > names)
+		return -EBUSY;
 	copy = begin_copy(c, from, size, &copy_id, &room);
 	if (copy < 0)
 		return copy;
 	close(copy);
-	r = journal_rebody(c->journal, seq, copy_id);
+	r = names ? journal_rebody_idle(c->journal, seq, copy_id)
+		  : journal_rebody(c->journal, seq, copy_id);
 	if (r) {
 		copy_drop(c, copy_id, room);
 		return r;
@@ -131,13 +147,6 @@ static int begin_move(struct cache *c, struct obj *o, const char *key, struct be
 	return r ? r : local_open_id(c->staging_fd, b->id, O_RDWR);
 }
 
-static nlink_t fd_links(int fd)
-{
-	struct stat st;
-
-	return fstat(fd, &st) ? 2 : st.st_nlink;
-}
-
 /* o's key, or NULL: it has lost its name, or a directory above it has. */
 static char *key_if_named(struct cache *c, struct obj *o)
 {
@@ -150,29 +159,70 @@ static char *key_if_named(struct cache *c, struct obj *o)
 }
 
 /*
- * An existing object's bytes become writable: a descriptor, or -EINPROGRESS: the body itself is to
- * be moved.
+ * The store's file is the body itself. It gets one of its own with the same bytes, so that those
+ * who read the body see what is written to it.
  */
-static int begin_body(struct cache *c, struct obj *o, struct begun *b)
+static int begin_unshared(struct cache *c, struct obj *o, const char *key, int body, uint64_t size)
 {
+	struct tier_call call = {.deadline = deadline_in(c, c->config->deadlines.open_ms)};
+	struct tier_source src = {.size = size, .immutable = true};
+	char etag[ETAG_MAX];
+	struct record rec;
+	uint64_t id, room;
+	int r;
+
+	record_init(&rec);
+	{
+		SCOPE_LOCK(&c->lock);
+		r = o->etag ? obj_to_record(o, &rec) : -ESTALE;
+	}
+	if (!r && name_pending(c, key))
+		r = -EBUSY; /* the store has it under another name */
+	src.fd = r ? r : begin_copy(c, body, size, &id, &room);
+	if (src.fd >= 0) {
+		const struct tier_pre pre = {.cond = TIER_IF_MATCH, .etag = rec.etag};
+
+		src.xxh3 = rec.xxh3;
+		r = tier_put(c->store, &call, key, &src, &rec, &pre, etag);
+		close(src.fd);
+		copy_drop(c, id, room);
+	} else {
+		r = src.fd;
+	}
+	record_release(&rec);
+	SCOPE_LOCK(&c->lock);
+	return r ? r : obj_set_etag(o, etag);
+}
+
+/*
+ * An existing object's bytes become writable: a descriptor, or -EINPROGRESS: the body itself is to
+ * be moved. follow: somebody reads the body, and is to see what is written. -EBUSY: then it must be
+ * tried again.
+ */
+static int begin_body(struct cache *c, struct obj *o, bool follow, struct begun *b)
+{
+	bool shares = has_store(c) && tier_can(c->store, TIER_CAP_SHARE);
+	CLEANUP_FREE char *key = NULL;
 	uint64_t seq = 0, size, staged;
 	CLEANUP_CLOSE int body = -1;
+	nlink_t names = 0;
 	struct local *l;
 	int fd;
 
 	{
 		SCOPE_LOCK(&c->ns); /* a name means the same here and in the journal */
-		CLEANUP_FREE char *key = key_if_named(c, o);
-
+		key = key_if_named(c, o);
 		if (!key)
 			return -ESTALE;
 		staged = journal_bytes(c->journal, key, &seq);
 		SCOPE_LOCK(&c->lock);
 		size = o->size;
+		if (shares)
+			names = o->flags & OBJ_RES_DISK ? 2 : 1;
 	}
 	b->how = BEGUN_SAME_INODE;
-	if (staged && has_store(c) && !tier_can(c->store, TIER_CAP_SHARE)) {
-		fd = begin_rebody(c, seq, staged, size, &b->id);
+	if (staged && has_store(c) && (!shares || follow)) {
+		fd = begin_rebody(c, seq, staged, size, names, &b->id);
 		if (fd != -ENOENT)
 			return fd;
 	}
@@ -186,6 +236,10 @@ static int begin_body(struct cache *c, struct obj *o, struct begun *b)
 	}
 	if (body < 0)
 		return body == -ENOENT ? -EAGAIN : body;
+	if (l && l == c->disk && shares && follow && fd_links(body) > 2)
+		return -EBUSY; /* the journal's name goes in a moment */
+	if (l && l == c->disk && shares && follow && fd_links(body) == 2)
+		(void)begin_unshared(c, o, key, body, size);
 	if (l && l == c->disk && fd_links(body) == 1)
 		return -EINPROGRESS;
 	b->how = BEGUN_COPIED;
@@ -333,6 +387,31 @@ static int begin_named(struct cache *c, struct obj *o, struct begun *b, int *fd)
 	return *fd < 0 ? *fd : begin_commit(c, o, key, b, *fd);
 }
 
+/* Somebody has the body on the disk open. */
+static bool is_read(struct cache *c, struct obj *o)
+{
+	SCOPE_LOCK(&c->lock);
+	return body_is_read(o);
+}
+
+/*
+ * A store that shares bodies may be linking to this one just now. That ends soon; and if it does
+ * not (somebody gave the store's file another name, or the store fails), readers keep what they
+ * have.
+ */
+static int begin_patiently(struct cache *c, struct obj *o, struct begun *b)
+{
+	dl_t deadline = deadline_in(c, BUSY_MS);
+	int fd;
+
+	while ((fd = begin_body(c, o, is_read(c, o), b)) == -EBUSY) {
+		if (clock_left(c->clock, deadline) <= 0)
+			return begin_body(c, o, false, b);
+		usleep(BUSY_PAUSE_US);
+	}
+	return fd;
+}
+
 int session_make(struct cache *c, struct obj *o, bool fresh)
 {
 	struct begun b = {.how = BEGUN_FRESH};
@@ -340,7 +419,7 @@ int session_make(struct cache *c, struct obj *o, bool fresh)
 
 	if (r)
 		return r;
-	fd = fresh ? begin_empty(c, &b.id) : begin_body(c, o, &b);
+	fd = fresh ? begin_empty(c, &b.id) : begin_patiently(c, o, &b);
 	if (fd >= 0 || fd == -EINPROGRESS) {
 		if (fresh)
 			note_record(c, o, fd);

@@ -537,6 +537,8 @@ void session_look(struct wsession *wr);	  /* remembers size and times as a flush
 void session_unhash(struct wsession *wr); /* bytes change out of order */
 void session_dirty(struct cache *c, struct obj *o); /* lock held: something changed */
 
+bool body_is_read(const struct obj *o); /* somebody has its file on the disk open. Lock held */
+
 /* --- commit.c: from file to journal to tree --- */
 /*
  * Journals what the file is now. hold: HELD until the last close; else (write: through) it is

@@ -459,17 +459,31 @@ int journal_drop(struct journal *j, uint64_t seq, bool unlink_body)
 	return r;
 }
 
-int journal_rebody(struct journal *j, uint64_t seq, uint64_t new_staging_id)
+static int rebody(struct journal *j, uint64_t seq, uint64_t new_staging_id, bool inflight)
 {
 	struct ent *e;
 	int r;
 
 	pthread_mutex_lock(&j->lock);
 	e = jn_by_seq(j, seq);
-	r = e && e->pub.op == J_PUT && e->pub.staging_id ? jn_rebody(j, e, new_staging_id)
-							 : -ENOENT;
+	if (!e || e->pub.op != J_PUT || !e->pub.staging_id)
+		r = -ENOENT;
+	else if (e->pub.state == J_INFLIGHT && !inflight)
+		r = -EBUSY;
+	else
+		r = jn_rebody(j, e, new_staging_id);
 	jn_unlock(j);
 	return r;
+}
+
+int journal_rebody(struct journal *j, uint64_t seq, uint64_t new_staging_id)
+{
+	return rebody(j, seq, new_staging_id, true);
+}
+
+int journal_rebody_idle(struct journal *j, uint64_t seq, uint64_t new_staging_id)
+{
+	return rebody(j, seq, new_staging_id, false);
 }
 
 int journal_sync(struct journal *j)

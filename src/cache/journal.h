@@ -156,6 +156,8 @@ int journal_drop(struct journal *j, uint64_t seq, bool unlink_body);
  * the body that is written to. -ENOENT: done meanwhile. An INFLIGHT entry may be given one too.
  */
 int journal_rebody(struct journal *j, uint64_t seq, uint64_t new_staging_id);
+/* The same; -EBUSY: INFLIGHT, and the store may be making a link to the old one just now. */
+int journal_rebody_idle(struct journal *j, uint64_t seq, uint64_t new_staging_id);
 
 /* Everything appended before this call survives power loss when it returns 0. Blocks. */
 int journal_sync(struct journal *j);

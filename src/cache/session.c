@@ -11,8 +11,9 @@
  *	readers go on seeing the same inode
  *	a body whose put is not drained                         the journal gets a copy; the inode
  *	goes on as staging/<id>
- *	a body that a local store shares or may come to share,
- *	or one in RAM                                           a copy; whoever reads the old one
+ *	a body that a local store shares or may come to share   a copy; but where somebody reads
+ *	it, the store (or the journal) gets the copy, and the inode goes on as staging/<id>
+ *	one in RAM                                              a copy; whoever reads the old one
  *	keeps it
  *
  * A crash before the first flush leaves a staging file that no journal entry names: it is
@@ -172,8 +173,22 @@ static int begin_cold(struct cache *c, struct obj *o, struct cache_wait *w)
 	return wait_on(c, &f->waits, w, c->config->deadlines.open_ms);
 }
 
+bool body_is_read(const struct obj *o)
+{
+	list_for_each(it, &o->files) {
+		const struct cfile *f = list_entry(it, struct cfile, on_obj);
+
+		if (f->slot->kind == CFILE_BODY && f->slot->tier == LOCAL_DISK)
+			return true;
+	}
+	return false;
+}
+
+/* Whether it may take longer than a request may. Lock held */
 static bool needs_copy(struct cache *c, struct obj *o)
 {
+	if (has_store(c) && tier_can(c->store, TIER_CAP_SHARE) && body_is_read(o))
+		return true; /* the store may get a file of its own, on the platter */
 	return o->size > COPY_INLINE && (!has_store(c) || tier_can(c->store, TIER_CAP_SHARE) ||
 					 o->exist == EX_LOCAL || !(o->flags & OBJ_RES_DISK));
 }

@@ -315,6 +315,29 @@ def test_write_through(new_mount, store):
     assert store.get("f0") == b"again"
 
 
+@pytest.mark.parametrize("state", ["dirty", "clean", "uploading"])
+@pytest.mark.parametrize("size", [8192, 3_000_000])
+def test_readers_see_what_is_written_later(new_mount, store, state, size):
+    """Who has a file open sees what another writes into it; the store sees it when it is closed."""
+    delay = {"dirty": "1h", "clean": "0ms", "uploading": "0ms"}[state]
+    a = new_mount("a", store, config={"write": {"upload_delay": delay}})
+    (a / "f").write_bytes(b"a" * size)
+    if state == "clean":
+        a.flush()
+    with open(a / "f", "rb", buffering=0) as reader:
+        assert reader.read(1) == b"a"
+        writer = os.open(a / "f", os.O_WRONLY)
+        os.pwrite(writer, b"b", 1)
+        assert reader.read(2) == b"ba"
+        if state == "clean":
+            assert store.get("f") == b"a" * size
+        os.pwrite(writer, b"c", size)
+        os.close(writer)
+        assert os.pread(reader.fileno(), 2, size - 1) == b"ac"
+    a.flush()
+    assert store.get("f") == (a / "f").read_bytes() == b"ab" + b"a" * (size - 2) + b"c"
+
+
 # --- without the store ---
 
 
