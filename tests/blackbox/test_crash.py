@@ -171,12 +171,12 @@ def test_everything_killed(new_mount, store):
             account.read(log)
         hits.append((len(account.in_flight), uploads))
         restart(a)
+        if a.proxy:
+            a.proxy.heal()
         problems = account.settle(found_in(a / "work"))
         assert not problems, f"round {n}: {problems[:10]}"
     print("in flight when killed (calls, uploads):", hits)
     assert all(calls > 0 for calls, _ in hits), f"a round hit nothing: {hits}"
-    if a.proxy:
-        a.proxy.heal()
     a.flush(within=120)
     stored = {key[5:]: key for key in store.keys("work/") if not key.endswith("/")}
     expected = found_in(a / "work")
