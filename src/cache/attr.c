@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cache/internal.h"
+#include "cache/session.h"
 
 /*
  * Local changes and directories of our own are believed this long by the kernel; it is told when

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "cache/internal.h"
+#include "cache/session.h"
 #include "model/class.h"
 #include "util/fsutil.h"
 

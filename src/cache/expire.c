@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cache/internal.h"
+#include "cache/session.h"
 
 #define TICK_NS NSEC_PER_SEC
 #define SLICES 8 /* ticks for one look at every object */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cache/internal.h"
+#include "cache/session.h"
 #include "util/fsutil.h"
 
 #define STALE_MAX 8 /* versions that were replaced under one open */

@@ -402,6 +402,7 @@ void body_drop(struct cache *c, struct obj *o); /* both; ns held */
  * file, else RAM. NULL: none. Lock held
  */
 struct local *body_next(struct cache *c, const struct obj *o);
+bool body_is_read(const struct obj *o); /* somebody has its file on the disk open. Lock held */
 /* Opens o's complete body; -ENOENT: it has none (any more). No lock held */
 int body_open(struct cache *c, struct obj *o, struct local **ret_tier);
 /*
@@ -515,38 +516,7 @@ void fetch_lent_end(struct cache *c, struct fetch *ft);
 /* Asks the store for o; who waits on o->flight is woken. Lock held */
 void ask_start(struct cache *c, struct obj *o);
 
-/* --- session.c: the file that is written --- */
-/*
- * Makes o writable and counts one more writer. Lock held, dropped in between; may wait. The caller
- * ends it with session_end().
- */
-int session_begin(struct cache *c, struct obj *o, int flags, struct cache_wait *w);
-void session_end(struct cache *c,
-		 struct obj *o); /* one writer less; the last publishes. No lock held */
-/* The call that a session was made for ends another way. Lock held, dropped in between */
-void session_unclaim(struct cache *c, struct cache_wait *w);
-struct wsession *session_new(struct obj *o, uint64_t id, int fd,
-			     bool fresh);	   /* NULL: no memory. Lock held */
-void session_free(struct cache *c, struct obj *o); /* lock held; the staging file is not touched */
-/* truncate(2) with or without an open file */
-int session_truncate(struct cache *c, struct obj *o, struct cfile *f, uint64_t size,
-		     struct cache_wait *w);
-/* Reserved is what the file takes and what is about to be written. Lock held */
-void session_settle(struct cache *c, struct wsession *wr);
-void session_look(struct wsession *wr);	  /* remembers size and times as a flush saw them */
-void session_unhash(struct wsession *wr); /* bytes change out of order */
-void session_dirty(struct cache *c, struct obj *o); /* lock held: something changed */
-
-bool body_is_read(const struct obj *o); /* somebody has its file on the disk open. Lock held */
-
 /* --- commit.c: from file to journal to tree --- */
-/*
- * Journals what the file is now. hold: HELD until the last close; else (write: through) it is
- * uploaded at once, from a second name of the same inode. No lock held
- */
-int session_note(struct cache *c, struct obj *o, bool hold);
-void session_publish(struct cache *c,
-		     struct obj *o); /* the last writer left; OBJ_BUSY is set. No lock held */
 void drain_names_hold(void *arg, bool hold);
 void drained_moved(void *arg, const char *from, const char *to, const char *old_etag,
 		   const char *etag);
@@ -596,10 +566,6 @@ void obj_expire(struct cache *c, struct obj *o);
 /* --- recover.c --- */
 int recover_tree(struct cache *c);
 int recover_held(struct cache *c);
-
-/* --- begin.c --- */
-/* Makes o's session, without writers yet. OBJ_BUSY is set, no lock is held. 0 or -errno */
-int session_make(struct cache *c, struct obj *o, bool fresh);
 
 /* --- promote.c: what enters RAM. Lock held --- */
 /* Whether an object that is opened now may enter the RAM tier */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cache/internal.h"
+#include "cache/session.h"
 
 #define TABLE_START 4096
 #define MAX_NEGATIVES 65536

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cache/internal.h"
+#include "cache/session.h"
 
 /* The obj of a slot: that of its key, or an orphan. A new reference. */
 static struct obj *slot_obj(struct cache *c, const char *key)

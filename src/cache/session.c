@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "cache/internal.h"
+#include "cache/session.h"
 #include "util/fsutil.h"
 
 #define COPY_INLINE (1u << 20) /* a longer copy is made by a worker */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cache/internal.h"
+#include "cache/session.h"
 #include "util/fsutil.h"
 
 /*
