@@ -137,6 +137,12 @@ def restart(mount):
     mount.start(within=40)
 
 
+def cut(mount, method, at):
+    """How many requests were under way at a moment."""
+    seen = mount.proxy.seen(method) if mount.proxy else []
+    return sum(r.began <= at and (r.answered is None or r.answered > at) for r in seen)
+
+
 @pytest.mark.timeout((60 + 10 * ROUNDS) * SLOW)
 def test_everything_killed(new_mount, store):
     """
@@ -160,23 +166,24 @@ def test_everything_killed(new_mount, store):
         workers = [
             Worker(a / "work", log, kind, n, reading) for log, kind in zip(logs, KINDS, strict=True)
         ]
-        uploads = a.proxy.count("PUT") if a.proxy else 0
         time.sleep(rng.uniform(0.15, 0.7) * SLOW)
+        killed = time.monotonic()
         a.kill_both()
         for worker in workers:
             worker.stop()
-        if a.proxy:
-            uploads = sum(r.answered is None for r in a.proxy.seen("PUT")[uploads:])
         for log in logs:
             account.read(log)
-        hits.append((len(account.in_flight), uploads))
+        hits.append((len(account.in_flight), cut(a, "PUT", killed), cut(a, "GET", killed)))
         restart(a)
         if a.proxy:
             a.proxy.heal()
         problems = account.settle(found_in(a / "work"))
         assert not problems, f"round {n}: {problems[:10]}"
-    print("in flight when killed (calls, uploads):", hits)
-    assert all(calls > 0 for calls, _ in hits), f"a round hit nothing: {hits}"
+    print("in flight when killed (calls, uploads, downloads):", hits)
+    assert all(calls > 0 for calls, _, _ in hits), f"a round hit nothing: {hits}"
+    if a.proxy:
+        assert any(uploads for _, uploads, _ in hits), f"no upload was hit: {hits}"
+        assert any(downloads for _, _, downloads in hits), f"no fill was hit: {hits}"
     a.flush(within=120)
     stored = {key[5:]: key for key in store.keys("work/") if not key.endswith("/")}
     expected = found_in(a / "work")

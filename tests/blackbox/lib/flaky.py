@@ -240,9 +240,9 @@ class _Pair:
                     break
                 if answer is None or answer.request is not self.current:
                     answer = _Answer(self.current, self.faults)
-                    if self.current:
-                        self.current.answered = time.monotonic()
                     self._wait(answer.faults)
+                    if answer.request:
+                        answer.request.answered = time.monotonic()
                 self._forward(answer, data)
         except (OSError, ConnectionError):
             pass
