@@ -27,7 +27,8 @@ struct ask {
 	uint32_t moved; /* o's, when the present request was sent */
 	bool soft;	/* what is here is served if no answer comes */
 	bool dir_first, bring;
-	bool told; /* the answer's head has been applied, who waited was woken */
+	bool told;  /* the answer's head has been applied */
+	bool woken; /* who waited knows */
 	struct fetch *fetch;
 };
 
@@ -76,6 +77,9 @@ static void ask_wake(struct ask *a, int r)
 {
 	struct list out;
 
+	if (a->woken)
+		return;
+	a->woken = true;
 	list_init(&out);
 	{
 		SCOPE_LOCK(&a->c->lock);
@@ -85,12 +89,14 @@ static void ask_wake(struct ask *a, int r)
 }
 
 /*
- * The answer's head. Where no rename can have come in between it is told at once; else who asked
- * looks at the names once more, and the bytes are not kept.
+ * The answer's head. Where no rename can have come in between it is told now; else who asked looks
+ * at the names once more, and the bytes are not kept. A small object's bytes are right behind: who
+ * waits will want to open it, and is not woken twice.
  */
 static int bring_begin(struct tier_sink *sink, const struct record *rec)
 {
 	struct ask *a = (struct ask *)sink;
+	bool moved;
 	int r;
 
 	record_release(&a->rec);
@@ -99,17 +105,20 @@ static int bring_begin(struct tier_sink *sink, const struct record *rec)
 		return r;
 	/* A foreign object has no mode or owner to tell: what came is all there is. */
 	a->rec.known |= REC_USER;
-	if (obj_moved(a->c, a->o) != a->moved)
+	{
+		SCOPE_LOCK(&a->c->lock);
+		moved = a->o->moved != a->moved;
+		if (!moved)
+			store_answered(a->c, 0);
+	}
+	if (moved)
 		return 0;
 	obj_word(a->c, a->o, &a->rec, a->asked_ns);
 	a->told = true;
 	if (rec->size <= BRING_MAX)
 		a->fetch = fetch_lend(a->c, a->o, &a->rec);
-	{
-		SCOPE_LOCK(&a->c->lock);
-		store_answered(a->c, 0);
-	}
-	ask_wake(a, 0);
+	if (!a->fetch)
+		ask_wake(a, 0);
 	return 0;
 }
 
@@ -204,31 +213,54 @@ static int64_t ask_ms(const struct cache *c)
 
 static void ask_job(struct cache *c, void *arg)
 {
-	struct obj *o = arg;
-	struct ask a = {.sink = {.begin = bring_begin, .write = bring_write}, .c = c, .o = o};
-	int r;
+	struct ask *a = arg;
+	int r = store_ask(c, a->o, ask_name, a, true);
 
-	record_init(&a.rec);
-	a.asked_ns = clock_mono(c->clock);
-	{
-		SCOPE_LOCK(&c->lock);
-		a.dir_first = S_ISDIR(o->mode);
-		a.soft = obj_servable(o);
-		a.bring = may_bring(c, o);
-	}
-	a.call.deadline = deadline_in(c, a.soft ? STALE_WAIT_MS : ask_ms(c));
-	r = store_ask(c, o, ask_name, &a, true);
-	if (!a.told)
-		ask_answered(&a, r);
-	if (a.fetch)
-		fetch_lent_end(c, a.fetch);
-	record_release(&a.rec);
-	obj_unref(c, o);
+	if (!a->told)
+		ask_answered(a, r);
+	if (a->fetch && !fetch_has_all(a->fetch))
+		ask_wake(a, 0); /* what is missing may take a while */
+	if (a->fetch)
+		fetch_lent_end(c, a->fetch);
+	ask_wake(a, 0);
+	record_release(&a->rec);
+	obj_unref(c, a->o);
+	free(a);
 }
 
-void ask_start(struct cache *c, struct obj *o)
+static struct ask *ask_new(struct cache *c, struct obj *o)
 {
+	struct ask *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return NULL;
+	a->sink.begin = bring_begin;
+	a->sink.write = bring_write;
+	a->c = c;
+	a->o = o;
+	a->asked_ns = clock_mono(c->clock);
+	a->dir_first = S_ISDIR(o->mode);
+	a->soft = obj_servable(o);
+	a->bring = may_bring(c, o);
+	a->call.deadline = deadline_in(c, a->soft ? STALE_WAIT_MS : ask_ms(c));
+	record_init(&a->rec);
+	return a;
+}
+
+int ask_wait(struct cache *c, struct obj *o, struct cache_wait *w)
+{
+	bool running = o->flight && o->flight->running;
+	struct ask *a = running ? NULL : ask_new(c, o);
+	int r = -ENOMEM;
+
+	if (a || running)
+		r = obj_flight_wait(c, o, w, c->config->deadlines.lookup_ms);
+	if (r != CACHE_PENDING || running) {
+		free(a);
+		return r;
+	}
 	o->flight->running = true;
 	obj_get(o);
-	job_run(c, POOL_FOREGROUND, ask_job, o);
+	job_run(c, POOL_FOREGROUND, ask_job, a);
+	return r;
 }

@@ -316,7 +316,7 @@ static int fetch_done(struct cache *c, struct fetch *ft, int r, struct list *out
 	return tell;
 }
 
-static bool fetch_has_all(const struct fetch *ft)
+bool fetch_has_all(const struct fetch *ft)
 {
 	return !ft->n || ft->at == block_end(ft->f, ft->first + ft->n - 1);
 }

@@ -509,12 +509,13 @@ int fetch_start(struct cache *c, struct fill *f, uint32_t first, uint32_t n);
  * order, and the end gets what is missing. NULL: they are not to be kept. No lock held
  */
 struct fetch *fetch_lend(struct cache *c, struct obj *o, const struct record *rec);
+bool fetch_has_all(const struct fetch *ft); /* only its end is missing */
 void fetch_lent_write(struct fetch *ft, const void *buf, size_t len, uint64_t off);
 void fetch_lent_end(struct cache *c, struct fetch *ft);
 
 /* --- ask.c --- */
-/* Asks the store for o; who waits on o->flight is woken. Lock held */
-void ask_start(struct cache *c, struct obj *o);
+/* Asks the store for o, unless somebody does already, and waits. Lock held */
+int ask_wait(struct cache *c, struct obj *o, struct cache_wait *w);
 
 /* --- commit.c: from file to journal to tree --- */
 void drain_names_hold(void *arg, bool hold);

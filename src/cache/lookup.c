@@ -136,10 +136,31 @@ static int store_says_dir(struct cache *c, struct obj *o, const struct record *r
 	return was_file ? CACHE_EV_NAME + 1 : 0;
 }
 
+/* What stat(2) shows of a file. */
+struct shown {
+	uint64_t size;
+	int64_t mtime_ns;
+	mode_t mode;
+	uid_t uid;
+	gid_t gid;
+};
+
+static struct shown shown_of(const struct obj *o)
+{
+	return (struct shown){o->size, o->mtime_ns, o->mode, o->uid, o->gid};
+}
+
+static bool shows(const struct obj *o, const struct shown *s)
+{
+	return o->size == s->size && o->mtime_ns == s->mtime_ns && o->mode == s->mode &&
+	       o->uid == s->uid && o->gid == s->gid;
+}
+
 int obj_store_says(struct cache *c, struct obj *o, const struct record *rec, int64_t asked_ns,
 		   unsigned int *ret_todo)
 {
-	bool same, was, resident;
+	struct shown before;
+	bool same, was;
 
 	*ret_todo = 0;
 	if (o->exist == EX_LOCAL || o->exist == EX_DELETED || o->wr ||
@@ -159,7 +180,6 @@ int obj_store_says(struct cache *c, struct obj *o, const struct record *rec, int
 	/* A symlink's size is its target's length here, and a store says what it likes. */
 	same = was && (o->size == rec->size || S_ISLNK(o->mode)) &&
 	       (!(rec->known & REC_ETAG) || (o->etag && !strcmp(o->etag, rec->etag)));
-	resident = o->flags & (OBJ_RES_DISK | OBJ_RES_RAM);
 	if (was && !same) {
 		*ret_todo = body_retire(c, o);
 		if (o->fill)
@@ -167,11 +187,14 @@ int obj_store_says(struct cache *c, struct obj *o, const struct record *rec, int
 		o->epoch++;
 		o->known = 0;
 	}
+	before = shown_of(o);
 	if (!(o->known & REC_MODE))
 		obj_default_attr(c, o, S_IFREG);
 	obj_set_record(o, rec);
 	obj_set_exist(o, EX_PRESENT);
-	return !was ? 0 : same ? (resident ? 0 : CACHE_EV_ATTR + 1) : CACHE_EV_CONTENT + 1;
+	if (!was || (same && shows(o, &before)))
+		return 0;
+	return same ? CACHE_EV_ATTR + 1 : CACHE_EV_CONTENT + 1;
 }
 
 /* The store has no such directory, and so nothing below it either. Lock not held */
@@ -273,8 +296,6 @@ static bool ask_listing(struct cache *c, struct obj *o)
 
 int obj_refresh(struct cache *c, struct obj *o, bool full, struct cache_wait *w)
 {
-	int r;
-
 	if (o->flags & OBJ_ORPHAN)
 		return 0;
 	if (o->flags & OBJ_BUSY)
@@ -288,10 +309,7 @@ int obj_refresh(struct cache *c, struct obj *o, bool full, struct cache_wait *w)
 		return 0;
 	if (ask_listing(c, o))
 		return wait_on(c, &o->parent->dir->flight.waits, w, c->config->deadlines.lookup_ms);
-	r = obj_flight_wait(c, o, w, c->config->deadlines.lookup_ms);
-	if (r == CACHE_PENDING && !o->flight->running)
-		ask_start(c, o);
-	return r;
+	return ask_wait(c, o, w);
 }
 
 /* --- the driver's calls --- */

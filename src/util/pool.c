@@ -218,17 +218,20 @@ void pool_free(struct pool *pool)
 
 void pool_submit(struct pool *pool, enum pool_prio prio, struct pool_job *job)
 {
-	SCOPE_LOCK(&pool->lock);
-
 	assert(prio < POOL_PRIO_COUNT);
-	queue_put(&pool->queues[prio], job);
-	pool->queued++;
-	/*
-	 * More threads where those that sleep are all spoken for; not at the end, when they are
-	 * being joined. One that cannot be started is no failure: the first one gets there.
-	 */
-	if (pool->queued > pool->idle && pool->started < pool->max && !pool->stopping)
-		(void)start_thread(pool);
+	{
+		SCOPE_LOCK(&pool->lock);
+		queue_put(&pool->queues[prio], job);
+		pool->queued++;
+		/*
+		 * More threads where those that sleep are all spoken for; not at the end, when they
+		 * are being joined. One that cannot be started is no failure: the first one gets
+		 * there.
+		 */
+		if (pool->queued > pool->idle && pool->started < pool->max && !pool->stopping)
+			(void)start_thread(pool);
+	}
+	/* Not under the lock: it is the first thing that a woken thread wants. */
 	pthread_cond_signal(&pool->work);
 }
 
