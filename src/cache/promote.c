@@ -157,7 +157,7 @@ static int promotion_publish(struct cache *c, struct promotion *p)
 	return 0;
 }
 
-/* The body on disk is not what it should be, and nobody changed it: it is had from the store again. */
+/* The body on disk is not what it should be, and nobody changed it: the store gives it again. */
 static void promotion_corrupt(struct cache *c, struct promotion *p)
 {
 	SCOPE_LOCK(&c->ns);
