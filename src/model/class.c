@@ -109,19 +109,33 @@ static void visit_tails(struct search *s, const struct class_node *node, const c
 	}
 }
 
+/* Worth the look at the key's part only where it saves several. */
+#define PAIRS_FROM 4
+
+static bool has_pairs(const struct class_pairs *have, const struct class_pairs *need)
+{
+	return !((need->bits[0] & ~have->bits[0]) | (need->bits[1] & ~have->bits[1]));
+}
+
 /* The wild parts that begin like the key's part does. */
 static void visit_wilds(struct search *s, const struct class_node *node,
 			const struct class_entry *entry, const char *at, const char *part_end)
 {
 	size_t len = (size_t)(part_end - at);
+	struct class_pairs have = {{0}};
 
+	if (entry->to - entry->from >= PAIRS_FROM)
+		class_pairs_add(&have, at, len);
+	else
+		memset(&have, 0xff, sizeof(have));
 	for (unsigned int i = entry->from; i < entry->to; i++) {
 		const struct class_wild *w = &node->wilds[i];
 
 		if (w->node->best >= s->best)
 			return;
 		if (len >= w->part->min_len && ends_so(&w->ending, part_end) &&
-		    (w->plain || pattern_part_match(w->part, at, len)))
+		    (w->plain ||
+		     (has_pairs(&have, &w->pairs) && pattern_part_match(w->part, at, len))))
 			visit(s, w->node, part_end + 1);
 	}
 }
@@ -152,6 +166,8 @@ static void visit(struct search *s, const struct class_node *node, const char *a
 		if (entry)
 			visit(s, entry->node, part_end + 1);
 	}
+	if (node->any.to)
+		visit_wilds(s, node, &node->any, at, part_end);
 	for (unsigned int i = 0; i < node->n_prefix_lens && node->prefix_lens[i] <= len; i++) {
 		entry = class_entry_find(node, at, node->prefix_lens[i], true);
 		if (entry)

@@ -23,10 +23,19 @@ struct class_ending {
 	uint64_t bytes, mask;
 };
 
+/*
+ * Which pairs of bytes a text has, by a hash: a part whose literals have a pair that the key's part
+ * has not is not looked at.
+ */
+struct class_pairs {
+	uint64_t bits[2];
+};
+
 struct class_wild {
 	const struct pattern_part *part;
 	struct class_node *node;
 	struct class_ending ending;
+	struct class_pairs pairs; /* of the literals between */
 	bool plain;	     /* beginning and ending decide: {name} or * between short literals */
 	uint16_t prefix_len; /* of the literal that it begins with */
 };
@@ -57,9 +66,10 @@ struct class_node {
 	unsigned int n_literals, n_wilds, n_tails;
 	struct class_entry *table;
 	unsigned int table_mask;
-	uint16_t *prefix_lens; /* the different ones, shortest first */
-	unsigned int n_prefix_lens;
-	struct class_node *next; /* of all nodes, to free them */
+	struct class_entry any;	    /* the wild parts that begin with no literal */
+	uint16_t *prefix_lens;	    /* the different ones, shortest first */
+	unsigned int n_prefix_lens; /* without 0 */
+	struct class_node *next;    /* of all nodes, to free them */
 };
 
 struct class_rule {
@@ -76,6 +86,16 @@ struct class_set {
 /* class_tree.c: puts the rules into the tree. -ENOMEM. */
 int class_tree_build(struct class_set *set);
 void class_tree_free(struct class_set *set);
+
+static inline void class_pairs_add(struct class_pairs *pairs, const char *text, size_t len)
+{
+	for (size_t i = 0; i + 1 < len; i++) {
+		unsigned int pair = (unsigned char)text[i] << 8 | (unsigned char)text[i + 1];
+		unsigned int bit = pair * 40503U >> 9 & 127;
+
+		pairs->bits[bit >> 6] |= 1ULL << (bit & 63);
+	}
+}
 
 /* One entry of the node's table, or NULL. */
 const struct class_entry *class_entry_find(const struct class_node *node, const char *text,

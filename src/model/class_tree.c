@@ -79,6 +79,17 @@ static struct class_ending part_ending(const struct pattern_part *part)
 	return e;
 }
 
+static struct class_pairs part_pairs(const struct pattern_part *part)
+{
+	struct class_pairs pairs = {{0}};
+
+	for (unsigned int i = 0; i < part->n; i++)
+		if (part->elems[i].kind == PATTERN_LITERAL)
+			class_pairs_add(&pairs, part->elems[i].words->text,
+					part->elems[i].words->len);
+	return pairs;
+}
+
 static bool part_is_plain(const struct pattern_part *part)
 {
 	unsigned int first = literal_at(part, 0) != NULL;
@@ -126,6 +137,7 @@ static struct class_node *add_wild(struct class_set *set, struct class_node *nod
 			.part = part,
 			.node = child,
 			.ending = part_ending(part),
+			.pairs = part_pairs(part),
 			.plain = part_is_plain(part),
 			.prefix_len = prefix ? (uint16_t)prefix->len : 0};
 	return child;
@@ -217,6 +229,24 @@ static int compare_wilds(const void *a, const void *b)
 	return x->node->best < y->node->best ? -1 : x->node->best > y->node->best;
 }
 
+static void enter_prefix(struct class_node *node, unsigned int from, unsigned int to)
+{
+	const struct class_wild *w = &node->wilds[from];
+	struct class_entry entry = {.text = wild_prefix(w),
+				    .len = w->prefix_len,
+				    .prefix = true,
+				    .from = from,
+				    .to = to};
+
+	if (!w->prefix_len) {
+		node->any = entry;
+		return;
+	}
+	add_entry(node, entry);
+	if (!node->n_prefix_lens || node->prefix_lens[node->n_prefix_lens - 1] != w->prefix_len)
+		node->prefix_lens[node->n_prefix_lens++] = w->prefix_len;
+}
+
 /* Wild edges that begin alike become one entry. */
 static void enter_wilds(struct class_node *node)
 {
@@ -228,14 +258,7 @@ static void enter_wilds(struct class_node *node)
 		if (i < node->n_wilds && node->wilds[i].prefix_len == w->prefix_len &&
 		    memcmp(wild_prefix(&node->wilds[i]), wild_prefix(w), w->prefix_len) == 0)
 			continue;
-		add_entry(node, (struct class_entry){.text = wild_prefix(w),
-						     .len = w->prefix_len,
-						     .prefix = true,
-						     .from = from,
-						     .to = i});
-		if (!node->n_prefix_lens ||
-		    node->prefix_lens[node->n_prefix_lens - 1] != w->prefix_len)
-			node->prefix_lens[node->n_prefix_lens++] = w->prefix_len;
+		enter_prefix(node, from, i);
 		from = i;
 	}
 }

@@ -5,6 +5,7 @@
  */
 #include "model/keymap.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,6 +114,14 @@ static int check(struct keymap *map, struct err *err)
 			return err_set(err, -EINVAL,
 				       "{tenant} stands before the path, or no directory could be "
 				       "listed");
+	for (unsigned int i = 1; i < map->n; i++)
+		if (map->pieces[i - 1].kind == PIECE_TENANT &&
+		    (isalnum((unsigned char)map->pieces[i].text[0]) ||
+		     map->pieces[i].text[0] == '%'))
+			return err_set(
+				err, -EINVAL,
+				"behind {tenant} comes a / or another mark: a letter, a digit "
+				"or a %% could be of the tenant's own encoding");
 	if (map->pieces[0].kind == PIECE_TEXT && map->pieces[0].text[0] == '/')
 		return err_set(err, -EINVAL, "a key begins with no /");
 	return 0;

@@ -264,8 +264,11 @@ static int read_part(struct builder *b)
 		return r;
 	if (!part->n && !part->rest)
 		return wrong(b, "a path below the mount, without empty parts");
-	for (unsigned int i = 0; i < part->n; i++)
+	part->globs = true;
+	for (unsigned int i = 0; i < part->n; i++) {
 		part->min_len += (uint16_t)elem_min_len(&part->elems[i]);
+		part->globs &= part->elems[i].kind <= PATTERN_ANY;
+	}
 	b->pattern->n_parts++;
 	return 0;
 }

@@ -53,7 +53,8 @@ struct pattern_elem {
 };
 
 struct pattern_part {
-	bool rest; /* ** */
+	bool rest;  /* ** */
+	bool globs; /* its wildcards take any byte */
 	uint16_t n;
 	uint16_t n_wild;  /* elements that are no literals */
 	uint16_t min_len; /* shortest text that can match */

@@ -141,6 +141,55 @@ static bool simple_match(const struct pattern_part *part, const char *key, const
 	return true;
 }
 
+static const char *find(const char *text, const char *end, const struct pattern_word *word)
+{
+	while ((size_t)(end - text) >= word->len) {
+		text = memchr(text, word->text[0], (size_t)(end - text) - word->len + 1);
+		if (!text || memcmp(text, word->text, word->len) == 0)
+			return text;
+		text++;
+	}
+	return NULL;
+}
+
+/*
+ * Where wildcards take any byte, the first place of each literal is as good as any later one, since
+ * what follows it takes the difference: nothing has to be tried twice.
+ */
+static bool glob_match(const struct pattern_part *part, const char *key, const char *text,
+		       size_t len, struct pattern_span *spans)
+{
+	const struct pattern_elem *elem = part->elems, *last = elem + part->n;
+	const char *end = text + len;
+
+	if (elem->kind == PATTERN_LITERAL) {
+		if (!word_at(elem->words, text, len))
+			return false;
+		text += elem++->words->len;
+	}
+	if (last[-1].kind == PATTERN_LITERAL) {
+		end -= (--last)->words->len;
+		if (end < text || memcmp(end, last->words->text, last->words->len) != 0)
+			return false;
+	}
+	for (; elem < last; elem++) {
+		const char *from = text, *to = text + elem->min;
+		bool literal = elem + 1 < last && elem[1].kind == PATTERN_LITERAL;
+
+		if (elem + 1 == last && to <= end)
+			to = end;
+		else if (literal && to <= end)
+			to = find(to, end, elem[1].words);
+		if (!to || to > end)
+			return false;
+		note_span(elem, key, from, (size_t)(to - from), spans);
+		text = to;
+		if (literal)
+			text += (++elem)->words->len;
+	}
+	return text == end;
+}
+
 static bool part_match(const struct pattern_part *part, const char *key, const char *text,
 		       size_t len, struct pattern_span *spans)
 {
@@ -151,6 +200,8 @@ static bool part_match(const struct pattern_part *part, const char *key, const c
 		return false;
 	if (part->n_wild <= 1)
 		return simple_match(part, key, text, len, spans);
+	if (part->globs)
+		return glob_match(part, key, text, len, spans);
 	memset(tried, 0, part->n * sizeof(tried[0]));
 	return try_from(&run, 0, 0);
 }
