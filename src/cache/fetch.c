@@ -19,6 +19,7 @@ struct fetch {
 	struct fill *f;
 	uint32_t first, n;
 	uint64_t at; /* next byte that is expected */
+	char *block; /* the beginning of the block that at is in; NULL: not needed yet */
 	bool share;
 	int64_t announced; /* bytes that min_free counts before they are written */
 	int lent;	   /* 1: another's request brings the bytes; < 0: it cannot keep them */
@@ -87,22 +88,57 @@ static void blocks_arrived(struct fetch *ft, uint64_t from, uint64_t to)
 	wake_all(&out, 0);
 }
 
+static const void *fetch_gather(struct fetch *ft, const void *bytes, size_t len, size_t at)
+{
+	if (!ft->block)
+		ft->block = malloc(FILL_BLOCK);
+	if (ft->block)
+		memcpy(ft->block + at, bytes, len);
+	return ft->block;
+}
+
+/* A whole block: its bytes are in the file before it is PRESENT. */
+static int block_write(struct fetch *ft, const void *buf, uint64_t off, size_t len)
+{
+	struct fill *f = ft->f;
+	int r = fs_pwrite_full(f->fd, buf, len, off);
+
+	if (r)
+		return r;
+	if (f->n_blocks == 1)
+		f->got = xxh3_of(buf, len);
+	blocks_arrived(ft, off, off + len);
+	return 0;
+}
+
+/* Blocks are written at once: what comes from a connection is cut small. */
 static int fetch_write(struct tier_sink *sink, const void *buf, size_t len, uint64_t off)
 {
 	struct fetch *ft = (struct fetch *)sink;
-	struct fill *f = ft->f;
-	uint64_t from = ft->at;
-	int r;
+	const char *bytes = buf;
 
-	if (off != ft->at || off + len > block_end(f, ft->first + ft->n - 1))
+	if (off != ft->at || off + len > block_end(ft->f, ft->first + ft->n - 1))
 		return -EIO;
-	r = fs_pwrite_full(f->fd, buf, len, off);
-	if (r)
-		return r;
-	ft->at += len;
-	count_add(ft->c->counters, COUNTER_fill_bytes, len);
-	if (from / FILL_BLOCK != ft->at / FILL_BLOCK || ft->at == f->size)
-		blocks_arrived(ft, from - from % FILL_BLOCK, ft->at);
+	while (len) {
+		uint64_t from = ft->at - ft->at % FILL_BLOCK;
+		size_t have = ft->at - from, all = block_end(ft->f, ft->at / FILL_BLOCK) - from;
+		size_t n = len < all - have ? len : all - have;
+		const void *block = bytes;
+		int r = 0;
+
+		if (n < all) {
+			block = fetch_gather(ft, bytes, n, have);
+			r = block ? 0 : -ENOMEM;
+		}
+		if (!r && have + n == all)
+			r = block_write(ft, block, from, all);
+		if (r)
+			return r;
+		ft->at += n;
+		bytes += n;
+		len -= n;
+		count_add(ft->c->counters, COUNTER_fill_bytes, n);
+	}
 	return 0;
 }
 
@@ -363,6 +399,7 @@ static void fetch_end(struct cache *c, struct fetch *ft, int r)
 	wake_all(&out, 0);
 	r = fetch_done(c, ft, r, &out);
 	wake_all(&out, r);
+	free(ft->block);
 	free(ft);
 }
 

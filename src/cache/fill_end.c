@@ -15,8 +15,8 @@
  */
 static int fill_verify(struct fill *f)
 {
-	struct xxh3 got;
-	int r = xxh3_of_fd(f->fd, f->size, &got);
+	struct xxh3 got = f->got;
+	int r = xxh3_known(&got) ? 0 : xxh3_of_fd(f->fd, f->size, &got);
 
 	if (r)
 		return r;

@@ -192,6 +192,7 @@ struct fill {
 	uint64_t size;
 	char etag[ETAG_MAX];
 	struct xxh3 xxh3; /* expected, or unknown */
+	struct xxh3 got;  /* of the bytes that came, where they are one block; else unknown */
 	uint32_t n_blocks, n_present;
 	uint8_t *state; /* a block: BLOCK_* */
 	struct list waits;
