@@ -573,6 +573,19 @@ int cache_statfs(struct cache *c, struct statvfs *ret)
 	return 0;
 }
 
+/*
+ * The kernel tells of a close some time after close(2) has returned: what is still held then gets
+ * 300 ms, so that a flush right behind a close finds the file closed.
+ */
+static void await_closes(struct cache *c, const char *path, const atomic_bool *cancel)
+{
+	for (unsigned int ms = 10; ms <= 160; ms *= 2) {
+		if (!drain_held(c->drain, path) || (cancel && atomic_load(cancel)))
+			return;
+		usleep(ms * 1000);
+	}
+}
+
 int cache_flush_all(struct cache *c, const char *path, dl_t deadline, const atomic_bool *cancel,
 		    void (*progress)(void *arg, uint64_t entries, uint64_t bytes), void *arg,
 		    uint64_t *ret_held)
@@ -582,6 +595,7 @@ int cache_flush_all(struct cache *c, const char *path, dl_t deadline, const atom
 	*ret_held = 0;
 	if (!c->drain)
 		return 0;
+	await_closes(c, path, cancel);
 	r = drain_flush(c->drain, path, deadline, cancel, progress, arg);
 	*ret_held = drain_held(c->drain, path);
 	return r;
