@@ -307,7 +307,9 @@ static int load_into(struct config *config, const struct conf_load_args *args, s
 		r = conf_complete(config, err);
 	if (r == 0)
 		r = conf_check(config, err);
-	return r < 0 ? r : policy_box_new(config, &config->policy, err);
+	if (r == 0)
+		r = policy_box_new(config, &config->policy, err);
+	return r < 0 ? r : conf_check_classes(config, err);
 }
 
 int config_load(const struct conf_load_args *args, struct config **ret_config, struct err *err)

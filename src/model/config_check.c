@@ -7,7 +7,9 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "model/class_check.h"
 #include "model/config_table.h"
+#include "model/policy.h"
 #include "util/cleanup.h"
 
 #define DEFAULT_CACHE_DIR "/var/lib/cogfs"
@@ -225,6 +227,66 @@ static int check_network(const struct config *config, struct err *err)
 		return err_set(err, -EINVAL, "network.proxy: \"%s\" is not env, none or a URL",
 			       proxy);
 	return 0;
+}
+
+/* --- classes --- */
+
+static int warn_pattern(struct config *config, const struct class_set *set, unsigned int rule)
+{
+	const struct conf_class *class = config->classes, *other = config->classes;
+	const struct pattern *pattern, *by_pattern;
+	unsigned int index, by, by_index;
+	enum class_reach reach;
+	int r = class_set_reach(set, rule, &reach, &by);
+
+	if (r < 0 || reach == CLASS_REACHED)
+		return r;
+	pattern = class_set_rule(set, rule, &index);
+	while (index--)
+		class = class->next;
+	if (reach == CLASS_NO_KEY)
+		return conf_warn(
+			config, "class %s: pattern \"%.150s\" never matches: there is no such path",
+			class->name, pattern->text);
+	if (by == class_set_rules(set))
+		return conf_warn(
+			config,
+			"class %s: pattern \"%.150s\" never matches: the patterns before it "
+			"take all of its paths",
+			class->name, pattern->text);
+	by_pattern = class_set_rule(set, by, &by_index);
+	while (by_index--)
+		other = other->next;
+	return conf_warn(config,
+			 "class %s: pattern \"%.150s\" never matches: \"%.150s\" of class %s takes "
+			 "all of its paths",
+			 class->name, pattern->text, by_pattern->text, other->name);
+}
+
+int conf_check_classes(struct config *config, struct err *err)
+{
+	struct policy_set *set = policy_box_get(config->policy);
+	const struct class_set *matcher = policy_classes_matcher(set);
+	int r = 0;
+
+	for (unsigned int i = 0; r == 0 && i < class_set_rules(matcher); i++)
+		r = warn_pattern(config, matcher, i);
+	for (unsigned int i = 0; r == 0 && i + 1 < policy_n_classes(set); i++) {
+		const struct class_policy *class = policy_class(set, i);
+
+		if (!class->tiers)
+			r = conf_warn(config,
+				      "class %s: all of its tiers are off: nothing of it is kept",
+				      class->name);
+		else if (class->is_volatile)
+			r = conf_warn(
+				config,
+				"class %s: neither a disk nor a store holds it: its objects are "
+				"volatile, gone with the mount",
+				class->name);
+	}
+	policy_set_unref(set);
+	return r < 0 ? err_set(err, r, "no memory") : 0;
 }
 
 int conf_check(struct config *config, struct err *err)

@@ -170,5 +170,7 @@ int conf_yaml_parse(struct config *config, const char *text, size_t len, bool *r
 /* Values that depend on others or on the host, then the rules that span several options. */
 int conf_complete(struct config *config, struct err *err);
 int conf_check(struct config *config, struct err *err);
+/* Warns of patterns that never match and of classes that nothing keeps; after policy_box_new. */
+int conf_check_classes(struct config *config, struct err *err);
 
 #endif
