@@ -4,8 +4,9 @@
  * hands on what it has no opinion about. layer_pass_* are for the ops tables; a layer's own
  * function calls the tier_* wrappers on t->inner.
  *
- * The order that the cache stacks them in, from outside: breaker, retry, trace, (fault,) store. The
- * breaker is outermost, so that an open one answers at once instead of being tried again.
+ * The order that the cache stacks them in, from outside: zstd, manifest, breaker, retry, trace,
+ * (fault,) store. What is packed is packed once, and manifests note packed objects. The breaker is
+ * outside of retry, so that an open one answers at once instead of being tried again.
  */
 #ifndef TIERS_LAYER_H
 #define TIERS_LAYER_H

@@ -48,8 +48,9 @@ int s3_create(const struct tier_env *env, const struct s3_conf *conf, struct tie
 	      struct err *err);
 
 /*
- * --- layers; each owns inner from success on --- The order, from outside: breaker, retry, trace,
- * fault, store. A breaker inside a retry would be asked again where it ought to answer at once.
+ * --- layers; each owns inner from success on --- The order, from outside: zstd, manifest, breaker,
+ * retry, trace, fault, store. A breaker inside a retry would be asked again where it ought to
+ * answer at once.
  */
 
 struct retry_conf {
@@ -87,6 +88,38 @@ struct zstd_conf {
 	void *arg;
 };
 int zstd_create(const struct zstd_conf *conf, struct tier *inner, struct tier **ret_tier);
+
+/*
+ * manifest: lets a listing of a store that tells names, sizes and versions only tell whole records,
+ * of what was written through this layer on any host (layer_manifest.c). It stands between zstd and
+ * breaker. Not for stores with TIER_CAP_LIST_RECORDS: -EINVAL.
+ */
+struct manifest_conf {
+	const char *host; /* who we are among the store's users: [A-Za-z0-9_.]{1,64}; copied */
+	int64_t flush_ns; /* a record waits no longer for others of its directory; 0 = 5 s */
+	int64_t close_ns; /* what closing waits for the store; 0 = 5 s */
+	size_t cache_max; /* bytes of other hosts' manifests kept in memory; 0 = 64 MiB */
+	bool read_only;	  /* nothing is written, what there is is read */
+	bool manual;	  /* no thread: tests flush and compact themselves */
+};
+int manifest_create(const struct manifest_conf *conf, struct tier *inner, struct tier **ret_tier);
+/* Writes what waits; t must be a manifest layer (asserted). The first failure, or 0. */
+int manifest_flush(struct tier *t, struct tier_call *call);
+/*
+ * Rewrites the manifests of dir ("" is the root) as few, without what is not there any more. Any
+ * number of hosts may do so at the same time.
+ */
+int manifest_compact(struct tier *t, struct tier_call *call, const char *dir);
+struct manifest_stats {
+	uint64_t pending; /* records that wait */
+	uint64_t written; /* manifests */
+	uint64_t dropped; /* records given up, as the store did not take them for long */
+	uint64_t fetched; /* manifests read */
+	uint64_t merged;  /* names that a listing told whole */
+	uint64_t compactions;
+	uint64_t broken; /* objects that are no manifests */
+};
+void manifest_stats(struct tier *t, struct manifest_stats *ret);
 
 /* Logs each call at debug level with its time and result. */
 int trace_create(struct tier *inner, struct tier **ret_tier);

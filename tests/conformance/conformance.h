@@ -28,6 +28,7 @@ enum conformance_quirk {
 	QUIRK_DELETES_ANYWAY = 1 << 2, /* a conditional delete has no condition */
 	QUIRK_NO_LONG_PARTS = 1 << 3,  /* parts of 255 bytes are refused */
 	QUIRK_NO_LISTED_SIZE = 1 << 4, /* objects are packed, and the listing tells no plain size */
+	QUIRK_HINTS = 1 << 5,	       /* a listing may tell whole records, or not */
 };
 
 struct conformance {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A layer whose listing tells what S3's tells and no more: names, stored sizes and versions. */
-#ifndef TESTS_UNIT_BLIND_LIST_H
-#define TESTS_UNIT_BLIND_LIST_H
+#ifndef TESTS_LAYERS_BLIND_LIST_H
+#define TESTS_LAYERS_BLIND_LIST_H
 
 #include "tiers/tier.h"
 

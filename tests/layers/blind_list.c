@@ -5,13 +5,24 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "tiers/layer.h"
+
+/* A store with such a listing keeps bytes for a link. */
+static uint64_t stored_size(const struct record *rec)
+{
+	return (rec->known & REC_MODE) && S_ISLNK(rec->mode) ? TIER_SYMLINK_SIZE : rec->size;
+}
 
 static int blind_head(struct tier *t, struct tier_call *call, const char *key,
 		      struct record *ret_rec)
 {
-	return tier_head(t->inner, call, key, ret_rec);
+	int r = tier_head(t->inner, call, key, ret_rec);
+
+	if (r == 0)
+		ret_rec->size = stored_size(ret_rec);
+	return r;
 }
 
 static int blind_get(struct tier *t, struct tier_call *call, const char *key, uint64_t off,
@@ -40,8 +51,9 @@ static int tell(void *arg, const struct tier_entry *entry)
 
 	record_init(&rec);
 	rec.known = entry->rec->known & (REC_SIZE | REC_ETAG);
-	rec.size = entry->rec->size;
-	rec.mtime_ns = entry->rec->mtime_ns;
+	rec.size = stored_size(entry->rec);
+	/* Not the time of the version, but of the record: S3 would not tell that. */
+	rec.mtime_ns = 0;
 	memcpy(rec.etag, entry->rec->etag, ETAG_MAX);
 	blind.rec = &rec;
 	return telling->fn(telling->arg, &blind);
