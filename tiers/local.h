@@ -116,6 +116,9 @@ int local_body_open(struct local *l, const char *key, int flags);
  */
 int local_body_publish(struct local *l, int dirfd, uint64_t id, const char *key,
 		       const struct record *rec, bool link);
+/* The same where the file is open: fd is it. */
+int local_body_publish_fd(struct local *l, int fd, int dirfd, uint64_t id, const char *key,
+			  const struct record *rec, bool link);
 /* Moves the body away: to <dirfd>/<id>. Prunes as unlink does. */
 int local_body_displace(struct local *l, const char *key, int dirfd, uint64_t id);
 /* Unlinks, and prunes directories above that hold nothing (those with a record stay). */

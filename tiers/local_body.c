@@ -129,19 +129,15 @@ static int write_record(struct local *l, int fd, const struct record *rec)
 	return r;
 }
 
-int local_body_publish(struct local *l, int dirfd, uint64_t id, const char *key,
-		       const struct record *rec, bool link)
+int local_body_publish_fd(struct local *l, int fd, int dirfd, uint64_t id, const char *key,
+			  const struct record *rec, bool link)
 {
 	char name[LOCAL_ID_LEN + 1];
-	CLEANUP_CLOSE int fd = -1;
 	struct stat st;
 	int r = key_check(key, strlen(key));
 
 	if (r)
 		return r;
-	fd = local_open_id(dirfd, id, O_RDONLY);
-	if (fd < 0)
-		return fd;
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	r = write_record(l, fd, rec);
@@ -153,6 +149,14 @@ int local_body_publish(struct local *l, int dirfd, uint64_t id, const char *key,
 	if (r == 0 && !link && st.st_nlink > 1)
 		r = local_unlink_id(dirfd, id);
 	return r;
+}
+
+int local_body_publish(struct local *l, int dirfd, uint64_t id, const char *key,
+		       const struct record *rec, bool link)
+{
+	CLEANUP_CLOSE int fd = local_open_id(dirfd, id, O_RDONLY);
+
+	return fd < 0 ? fd : local_body_publish_fd(l, fd, dirfd, id, key, rec, link);
 }
 
 int local_body_displace(struct local *l, const char *key, int dirfd, uint64_t id)

@@ -28,7 +28,8 @@ static void fill_free(struct cache *c, struct fill *f)
 	local_adjust(f->tier, -(int64_t)f->reserved);
 	if (f->counted)
 		local_unreserve(f->tier, 0, true);
-	local_unlink_id(f->tier->partial_fd, f->id);
+	if (!f->published)
+		local_unlink_id(f->tier->partial_fd, f->id);
 	if (f->fd >= 0)
 		close(f->fd);
 	c->n_fills--;

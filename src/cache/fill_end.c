@@ -80,10 +80,13 @@ static int fill_publish(struct cache *c, struct fill *f, struct list *out)
 	record_init(&rec);
 	SCOPE_LOCK(&c->ns);
 	if (fill_take_record(c, f, &key, &rec))
-		r = local_body_publish(f->tier, f->tier->partial_fd, f->id, key, &rec, false);
+		r = local_body_publish_fd(f->tier, f->fd, f->tier->partial_fd, f->id, key, &rec,
+					  false);
 	record_release(&rec);
-	if (!r)
+	if (!r) {
+		f->published = true;
 		fill_attach_body(c, f, out);
+	}
 	return r;
 }
 

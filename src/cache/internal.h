@@ -202,6 +202,7 @@ struct fill {
 	uint64_t reserved; /* bytes admitted */
 	bool counted;	   /* as an object */
 	bool finishing;	   /* a request found all blocks present, and publishes */
+	bool published;	   /* the file has the object's name */
 	int error;	   /* != 0: failed for good */
 	int fail;	   /* of the last request that failed, */
 	int64_t failed_ns; /* monotonic */
@@ -303,6 +304,7 @@ struct cache {
 	pthread_t clock_thread;
 	pthread_cond_t clock_cond;
 	bool clock_running;
+	dl_t clock_wakes; /* when it wakes by itself; 0: it sleeps until it is told */
 	pthread_mutex_t jobs_lock; /* for the next two; a leaf */
 	unsigned int jobs;	   /* of ours, queued or running */
 	pthread_cond_t jobs_cond;

@@ -36,7 +36,8 @@ static void clock_insert(struct cache *c, struct cache_wait *w)
 	       list_entry(pos->prev, struct cache_wait, on_clock)->deadline > w->deadline)
 		pos = pos->prev;
 	list_add_before(pos, &w->on_clock);
-	if (c->waits.next == &w->on_clock)
+	/* It need not hear of waits that end after it wakes anyway. */
+	if (!c->clock_wakes || w->deadline < c->clock_wakes)
 		pthread_cond_signal(&c->clock_cond);
 }
 
@@ -130,10 +131,12 @@ static void clock_sleep(struct cache *c)
 	dl_t dl;
 
 	if (list_empty(&c->waits)) {
+		c->clock_wakes = 0;
 		pthread_cond_wait(&c->clock_cond, &c->lock);
 		return;
 	}
 	dl = list_entry(c->waits.next, struct cache_wait, on_clock)->deadline;
+	c->clock_wakes = dl;
 	ts.tv_sec = dl / NSEC_PER_SEC;
 	ts.tv_nsec = dl % NSEC_PER_SEC;
 	pthread_cond_timedwait(&c->clock_cond, &c->lock, &ts);
