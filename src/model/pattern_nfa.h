@@ -15,7 +15,7 @@ void nfa_free(struct nfa *nfa);
 /* From here on nfa matches what pattern does too. -ENOMEM. */
 int nfa_add(struct nfa *nfa, const struct pattern *pattern);
 
-/* 1: each legal key that inner matches is matched by outer. 0: not so, or not found out. -ENOMEM. */
+/* 1: each legal key that inner matches, outer matches too. 0: not so, or not found out. -ENOMEM. */
 int nfa_within(const struct nfa *inner, const struct nfa *outer);
 
 #endif

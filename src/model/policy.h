@@ -106,6 +106,14 @@ const struct tier_policy *policy_of(const struct policy_set *set, unsigned int c
 const struct class_policy *policy_match(const struct policy_set *set, const char *key, size_t len,
 					struct class_hit *ret_hit);
 
+/*
+ * Whether key is the sidecar of another object: it ends as the class of the key without that ending
+ * says (`sidecar: .meta`). *ret_len is the length of the other's key, *ret_class its class, which
+ * the sidecar follows.
+ */
+bool policy_sidecar_of(const struct policy_set *set, const char *key, size_t len, size_t *ret_len,
+		       const struct class_policy **ret_class);
+
 /* The store keys of a tier; NULL for tiers that are no stores. */
 const struct keymap *policy_keymap(const struct policy_set *set, unsigned int tier);
 

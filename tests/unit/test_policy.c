@@ -247,6 +247,24 @@ static void policies_that_do_not_fit_wait(void **state)
 	config_free(live);
 }
 
+/* A file beside another is of its class, where that class says so. */
+static void sidecars_follow_their_object(void **state)
+{
+	struct config *c = load(*state, text);
+	struct policy_set *set = policy_box_get(c->policy);
+	const struct class_policy *class;
+	size_t len;
+
+	assert_true(policy_sidecar_of(set, "static/a.pkl.meta", 17, &len, &class));
+	assert_int_equal(len, 12);
+	assert_string_equal(class->name, "static");
+	assert_false(policy_sidecar_of(set, "static/.meta", 12, &len, &class));
+	assert_false(policy_sidecar_of(set, "other/a.meta", 12, &len, &class));
+	assert_false(policy_sidecar_of(set, ".meta", 5, &len, &class));
+	policy_set_unref(set);
+	config_free(c);
+}
+
 /* tiers and compression can be said in one word, in the environment too. */
 static void one_word_is_enough(void **state)
 {
@@ -274,7 +292,7 @@ int main(void)
 		TEST(values_come_from_the_nearest), TEST(defaults_are_the_class_of_the_rest),
 		TEST(tenants_are_found_by_name),    TEST(policies_print_and_load),
 		TEST(policies_change_live),	    TEST(policies_that_do_not_fit_wait),
-		TEST(one_word_is_enough),
+		TEST(one_word_is_enough),	    TEST(sidecars_follow_their_object),
 	};
 
 	return cmocka_run_group_tests_name("policy", tests, NULL, NULL);

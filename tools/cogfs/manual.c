@@ -97,6 +97,12 @@ static void print_configuration(FILE *out)
 	for (const struct conf_option *o = conf_class_options; o->name; o++)
 		if (o->kind != CONF_LATER)
 			roff_row(out, o->name, o->text);
+	fputs(".SS Classes in one tier\n", out);
+	for (const struct conf_option *o = conf_share_options; o->name; o++)
+		roff_row(out, o->name, o->text);
+	fputs(".SS Tenants\n", out);
+	for (const struct conf_option *o = conf_tenant_options; o->name; o++)
+		roff_row(out, o->name, o->text);
 }
 
 static void print_files(FILE *out)
