@@ -173,11 +173,11 @@ static int ask_name(struct cache *c, const char *key, void *arg)
 /* --- the job --- */
 
 /* Worth its bytes: cold, and small as far as anybody knows. Lock held */
-static bool may_bring(struct cache *c, const struct obj *o)
+static bool may_bring(struct cache *c, struct obj *o)
 {
 	if (tier_can(c->store, TIER_CAP_LOCAL) || S_ISDIR(o->mode) || o->fill || o->wr ||
 	    o->flags & (OBJ_RES_DISK | OBJ_RES_RAM | OBJ_ARCHIVED) ||
-	    (!c->disk && !ram_admits(c, o)))
+	    !obj_keeps(c, o))
 		return false;
 	return o->exist == EX_PRESENT ? o->size && o->size <= BRING_MAX
 				      : o->exist == EX_UNKNOWN || o->exist == EX_ABSENT;

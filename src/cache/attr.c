@@ -104,6 +104,11 @@ static int set_extra(struct obj *o, const struct record *rec)
 	return 0;
 }
 
+uint32_t ttl_fits(int64_t ttl_s)
+{
+	return ttl_s < 0 ? 0 : ttl_s < UINT32_MAX ? (uint32_t)ttl_s : UINT32_MAX;
+}
+
 int obj_set_record(struct obj *o, const struct record *rec)
 {
 	if (rec->known & REC_ETAG && obj_set_etag(o, rec->etag))
@@ -122,7 +127,7 @@ int obj_set_record(struct obj *o, const struct record *rec)
 	}
 	if (rec->known & REC_EXPIRES) {
 		o->expires_at = rec->expires_at;
-		o->ttl = rec->ttl;
+		o->ttl = ttl_fits(rec->ttl);
 	}
 	if (rec->known & REC_CREATED)
 		o->created_ns = rec->created_ns;
@@ -134,12 +139,13 @@ int obj_set_record(struct obj *o, const struct record *rec)
 
 void obj_limit_life(struct cache *c, struct obj *o)
 {
-	int64_t last = clock_wall(c->clock) / NSEC_PER_SEC + c->store_ttl_s;
+	int64_t max = obj_life_max(c, o);
+	int64_t last = clock_wall(c->clock) / NSEC_PER_SEC + max;
 
-	if (c->store_ttl_s == CONF_NEVER || (o->expires_at && o->expires_at <= last))
+	if (max == CONF_NEVER || (o->expires_at && o->expires_at <= last))
 		return;
 	o->expires_at = last;
-	o->ttl = c->store_ttl_s;
+	o->ttl = ttl_fits(max);
 	o->known |= REC_EXPIRES;
 }
 

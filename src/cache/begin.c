@@ -307,7 +307,7 @@ static int begin_commit(struct cache *c, struct obj *o, const char *key, const s
 
 	{
 		SCOPE_LOCK(&c->lock);
-		struct wsession *wr = session_new(o, b->id, fd, b->how == BEGUN_FRESH);
+		struct wsession *wr = session_new(c, o, b->id, fd, b->how == BEGUN_FRESH);
 
 		if (!wr)
 			return -ENOMEM;

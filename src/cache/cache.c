@@ -215,21 +215,6 @@ static int try_store(struct cache *c, bool strict, struct err *err)
 	return 0;
 }
 
-/* What the tiers' options say about copies, where it is looked at often. Lock held, but at first */
-static void take_policies(struct cache *c)
-{
-	const struct conf_tier *disk = config_tier(c->config, TIER_TYPE_DISK);
-	const struct conf_tier *ram = config_tier(c->config, TIER_TYPE_RAM);
-	const struct conf_tier *store = config_tier(c->config, TIER_TYPE_S3);
-
-	if (!store)
-		store = config_tier(c->config, TIER_TYPE_DIR);
-	c->admit = ram ? ram->admit : ADMIT_AUTO;
-	c->ram_ttl_s = ram ? ram->ttl_s : CONF_NEVER;
-	c->disk_ttl_s = disk ? disk->ttl_s : CONF_NEVER;
-	c->store_ttl_s = store ? store->ttl_s : CONF_NEVER;
-}
-
 /* --- making --- */
 
 static int init_locks(struct cache *c)
@@ -333,8 +318,9 @@ int cache_new(const struct cache_conf *conf, struct cache **ret_cache, struct er
 	c->staging_fd = -1;
 	c->dir.fd = c->dir.lock_fd = c->dir.journal_fd = c->dir.staging_fd = -1;
 	init_locks(c);
-	take_policies(c);
-	r = build(c, conf, err);
+	r = classes_take(c);
+	if (!r)
+		r = build(c, conf, err);
 	if (r) {
 		cache_destroy(c);
 		return r;
@@ -438,6 +424,7 @@ void cache_destroy(struct cache *c)
 		free(c->errors[i]);
 	free(c->orphans);
 	room_forget(c);
+	classes_release(c);
 	free(c);
 }
 
@@ -477,7 +464,7 @@ void cache_reconfigure(struct cache *c)
 	resize(c->disk, config_tier(c->config, TIER_TYPE_DISK));
 	resize(c->ram, config_tier(c->config, TIER_TYPE_RAM));
 	SCOPE_LOCK(&c->lock);
-	take_policies(c);
+	(void)classes_take(c); /* its one failure is of the first time */
 }
 
 /* --- questions --- */

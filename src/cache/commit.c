@@ -18,7 +18,6 @@
 
 #include "cache/internal.h"
 #include "cache/session.h"
-#include "model/class.h"
 #include "util/fsutil.h"
 
 int append_change(struct cache *c, struct jent *change, bool hold, uint64_t *ret_seq)
@@ -95,14 +94,6 @@ static void session_counted(struct cache *c, struct wsession *wr)
 	wr->uncounted = 0;
 }
 
-/* The class's mark that a whole directory is done. */
-static bool goes_last(struct cache *c, const char *key)
-{
-	const struct conf_class *class = key ? class_of(c->config, key) : NULL;
-
-	return class && class->after_siblings;
-}
-
 static int note_change(struct cache *c, struct obj *o, struct jent *change)
 {
 	SCOPE_LOCK(&c->lock);
@@ -116,7 +107,7 @@ static int note_change(struct cache *c, struct obj *o, struct jent *change)
 	change->size = change->rec.size;
 	change->base = o->wr->base;
 	change->staging_id = o->wr->id;
-	change->after_siblings = goes_last(c, change->key);
+	change->after_siblings = obj_class(c, o)->after_siblings;
 	o->wr->changed = false;
 	session_look(o->wr);
 	session_counted(c, o->wr);

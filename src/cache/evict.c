@@ -13,12 +13,12 @@
 
 #define EVICT_LOOK 4096 /* bodies to look at for one that may go */
 
-static bool evictable(struct cache *c, const struct obj *o, const struct local *l)
+static bool evictable(struct cache *c, struct obj *o, const struct local *l)
 {
 	if (l == c->ram && o->flags & OBJ_RES_DISK) /* only a copy of what is on the disk */
 		return !body_is_open(o, l) && !(o->flags & OBJ_BUSY);
 	return has_store(c) && o->exist == EX_PRESENT && list_empty(&o->files) && !o->wr &&
-	       !(o->flags & (OBJ_PINNED | OBJ_BUSY));
+	       !(o->flags & OBJ_BUSY) && !obj_pinned(c, o);
 }
 
 /*

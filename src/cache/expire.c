@@ -61,25 +61,41 @@ static bool is_over(int64_t ttl_s, uint32_t since_s, int64_t now_s)
 	return ttl_s != CONF_NEVER && now_s - since_s >= ttl_s;
 }
 
-unsigned int copies_over(struct cache *c, const struct obj *o)
+/* Its time in a tier is over, or its class has no place for it there (any more). */
+static bool copy_over(const struct tier_policy *p, const struct obj *o, uint32_t since_s,
+		      int64_t now_s)
 {
-	const bool in_ram = o->flags & OBJ_RES_RAM, on_disk = o->flags & OBJ_RES_DISK;
-	bool disk, ram;
-	int64_t now;
+	return !policy_fits(p, o->size) || is_over(p->ttl_s, since_s, now_s);
+}
 
-	if ((c->disk_ttl_s == CONF_NEVER && c->ram_ttl_s == CONF_NEVER) || (!in_ram && !on_disk))
+/* Lock held */
+static unsigned int copies_due(struct cache *c, struct obj *o)
+{
+	const struct tier_policy *disk = obj_policy(c, o, c->disk_tier),
+				 *ram = obj_policy(c, o, c->ram_tier);
+	int64_t now = clock_wall(c->clock) / NSEC_PER_SEC;
+	bool on_disk = o->flags & OBJ_RES_DISK && copy_over(disk, o, o->filled_s, now);
+	bool in_ram = o->flags & OBJ_RES_RAM && (copy_over(ram, o, o->ram_s, now) ||
+						 (disk->in && is_over(disk->ttl_s, o->filled_s, now)));
+
+	return (on_disk ? RETIRED_DISK : 0) | (in_ram ? RETIRED_RAM : 0);
+}
+
+unsigned int copies_over(struct cache *c, struct obj *o)
+{
+	unsigned int due;
+
+	if (!c->copies_end || !(o->flags & (OBJ_RES_RAM | OBJ_RES_DISK)) || !S_ISREG(o->mode) ||
+	    o->wr || !list_empty(&o->files) || o->flags & (OBJ_BUSY | OBJ_ORPHAN))
 		return 0;
-	now = clock_wall(c->clock) / NSEC_PER_SEC;
-	disk = is_over(c->disk_ttl_s, o->filled_s, now);
-	ram = in_ram && (disk || is_over(c->ram_ttl_s, o->ram_s, now));
-	disk = on_disk && disk;
-	if ((!disk && !ram) || !S_ISREG(o->mode) || o->wr || !list_empty(&o->files) ||
-	    o->flags & (OBJ_BUSY | OBJ_ORPHAN | OBJ_PINNED))
+	due = copies_due(c, o);
+	if (!due || obj_pinned(c, o))
 		return 0;
-	if ((disk || !on_disk) && (o->exist != EX_PRESENT || !has_store(c) ||
-				   breaker_state_get(c->breaker) == BREAKER_OPEN))
+	if ((due & RETIRED_DISK || !(o->flags & OBJ_RES_DISK)) &&
+	    (o->exist != EX_PRESENT || !has_store(c) ||
+	     breaker_state_get(c->breaker) == BREAKER_OPEN))
 		return 0;
-	return (disk ? RETIRED_DISK : 0) | (ram ? RETIRED_RAM : 0);
+	return due;
 }
 
 static unsigned int drop_copies(struct cache *c, struct obj *o)

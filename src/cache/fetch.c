@@ -445,11 +445,12 @@ int fetch_start(struct cache *c, struct fill *f, uint32_t first, uint32_t n)
 /* --- lent to another's request --- */
 
 /* Lock held */
-static bool may_keep(struct cache *c, const struct obj *o, const struct record *rec)
+static bool may_keep(struct cache *c, struct obj *o, const struct record *rec)
 {
 	return o->exist == EX_PRESENT && !o->wr && !o->fill && S_ISREG(o->mode) &&
 	       !(o->flags & (OBJ_RES_DISK | OBJ_RES_RAM | OBJ_ORPHAN | OBJ_BUSY | OBJ_ARCHIVED)) &&
-	       o->size == rec->size && o->etag && !strcmp(o->etag, rec->etag) && !obj_expired(c, o);
+	       o->size == rec->size && o->etag && !strcmp(o->etag, rec->etag) && !obj_expired(c, o) &&
+	       obj_keeps(c, o);
 }
 
 struct fetch *fetch_lend(struct cache *c, struct obj *o, const struct record *rec)

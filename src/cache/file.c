@@ -255,8 +255,7 @@ static int open_cold(struct cache *c, struct obj *o, int flags, struct cache_wai
 	f = fill_get(c, o, &r);
 	if (!f)
 		return r;
-	if (!c->disk)
-		fill_decline(c, f, !ram_admits(c, o));
+	fill_decline(c, f, !obj_keeps(c, o));
 	if (o->size <= SMALL_OBJECT && f->error != -ENOSPC) {
 		r = fill_want(c, f, 0, o->size, 0);
 		if (r < 0 && r != -ENOSPC)
@@ -397,11 +396,13 @@ static void create_init(struct cache *c, struct obj *o, mode_t mode, uid_t uid, 
 		(void)obj_set_etag(o, NULL);
 		o->size = 0;
 	}
+	if (obj_class(c, o)->mode != POLICY_MODE_NONE)
+		mode = obj_class(c, o)->mode;
 	o->mode = S_IFREG | (mode & 07777);
 	o->uid = uid;
 	o->gid = gid;
 	o->mtime_ns = o->created_ns = now;
-	o->ttl = c->config->defaults.ttl_s > 0 ? c->config->defaults.ttl_s : 0;
+	o->ttl = ttl_fits(obj_class(c, o)->ttl_s);
 	o->expires_at = o->ttl ? now / NSEC_PER_SEC + o->ttl : 0;
 	o->xxh3 = (struct xxh3){{0}};
 	o->known = REC_MODE | REC_OWNER | REC_MTIME | REC_CREATED | REC_EXPIRES | REC_USER;

@@ -57,7 +57,9 @@ static struct fill *fill_new(struct cache *c, struct obj *o)
 	if (!f)
 		return NULL;
 	f->cache = c;
-	f->tier = body_tier(c);
+	f->tier = obj_home(c, o);
+	if (!f->tier)
+		f->tier = body_tier(c); /* for who will write to it; readers are streamed to */
 	f->fd = -1;
 	f->size = o->size;
 	f->n_blocks = (o->size + FILL_BLOCK - 1) / FILL_BLOCK;

@@ -36,6 +36,7 @@
 
 #include "cache/cache.h"
 #include "cache/cachedir.h"
+#include "cache/classes.h"
 #include "cache/drain.h"
 #include "cache/journal.h"
 #include "model/key.h"
@@ -59,6 +60,7 @@ enum obj_flags {
 	OBJ_BUSY = 1 << 7, /* a publish or conversion runs without the lock: wait on the flight */
 	/* a directory that mkdir made here and that was never anywhere else */
 	OBJ_NEW_DIR = 1 << 9,
+	OBJ_ALONE = 1 << 10, /* only this host has it: its class had no store when it was written */
 	OBJ_PROMOTING = 1 << 11, /* a copy of its body is on its way to RAM */
 	OBJ_SUSPECT = 1 << 8, /* filled shortly before a crash of the machine: verify before use */
 	/* its bytes came with the answer to a lookup, and nobody has opened it since */
@@ -128,6 +130,7 @@ struct wsession {
 	uint64_t drained_seq; /* the last entry of the key that the store got meanwhile */
 	struct jbase base;
 	uint64_t size;	    /* of the file */
+	uint64_t size_max;  /* that any tier of its class takes */
 	uint64_t reserved;  /* bytes admitted for it, */
 	uint64_t pending;   /* of which these are not written yet, */
 	uint64_t claimed;   /* and up to where they reach, unless there are holes */
@@ -154,7 +157,7 @@ struct obj {
 	struct list negative; /* cache.negatives: an absent name that nobody refers to */
 	struct body disk, ram;
 	uint64_t node, ino, size;
-	int64_t mtime_ns, created_ns, expires_at, ttl;
+	int64_t mtime_ns, created_ns, expires_at;
 	/* wall time: when name, attributes or xattrs changed here; st_ctime is it or mtime */
 	int64_t ctime_ns;
 	int64_t checked_ns; /* monotonic: when a store last said so; 0 = not in this life */
@@ -167,12 +170,15 @@ struct obj {
 	uint32_t opened_s; /* monotonic seconds of the last open */
 	/* wall seconds: when its local bytes came from a store or were written; and into RAM */
 	uint32_t filled_s, ram_s;
+	uint32_t ttl;	    /* seconds, 0 = for ever */
+	uint32_t class_gen; /* of the policies that class was matched by; 0: it was not */
 	mode_t mode;
 	uid_t uid;
 	gid_t gid;
-	uint16_t known; /* enum record_known */
-	uint8_t exist;	/* enum exist */
-	char *name;	/* name_buf, or malloc'ed once it was renamed */
+	uint32_t known : 12; /* enum record_known */
+	uint32_t exist : 4;  /* enum exist */
+	uint32_t class : 16; /* class_slot.number; ask obj_class() */
+	char *name;	     /* name_buf, or malloc'ed once it was renamed */
 	char name_buf[];
 };
 
@@ -252,8 +258,7 @@ struct cache {
 	struct cachedir dir;
 	struct cachedir_state last;
 	struct local *disk, *ram;		    /* NULL: none */
-	enum admit_policy admit;		    /* the ram tier's */
-	int64_t disk_ttl_s, ram_ttl_s, store_ttl_s; /* CONF_NEVER: none */
+	unsigned int disk_tier, ram_tier, store_tier; /* conf_tier.index; NO_TIER: none */
 	struct tier *store;			    /* outermost layer; NULL: none */
 	struct tier *breaker;			    /* the breaker in it, for its state */
 	struct journal *journal;
@@ -264,6 +269,11 @@ struct cache {
 	pthread_mutex_t ns;
 	pthread_mutex_t lock;
 	/* below: under lock */
+	struct policy_set *policy; /* a reference */
+	uint32_t policy_gen;	   /* its generation */
+	bool copies_end; /* some copies end before their objects do, or are not to be here */
+	struct class_slot **slots; /* the first is the default class's */
+	unsigned int n_slots;
 	struct obj *root;
 	struct obj **table; /* (parent, name) -> obj */
 	size_t table_size, n_objs;
@@ -365,7 +375,8 @@ bool obj_told_whole(const struct obj *o);
 int key_len_check(const struct cache *c, size_t len);	       /* 0, or -ENAMETOOLONG */
 bool key_too_long(const struct cache *c, const struct obj *o); /* for the store, or for KEY_MAX */
 void obj_extra_free(struct obj_extra *x);
-void obj_limit_life(struct cache *c, struct obj *o); /* to the store tier's ttl */
+uint32_t ttl_fits(int64_t ttl_s); /* as obj.ttl has it: 136 years are for ever enough */
+void obj_limit_life(struct cache *c, struct obj *o); /* to its tiers' ttl */
 int obj_save_meta(struct cache *c, struct obj *o);   /* journals metadata; no lock held */
 void obj_touch(struct cache *c, struct obj *o);
 void attr_fill(struct cache *c, struct obj *o, struct cache_attr *ret);
@@ -562,7 +573,7 @@ void watch_mapping(struct cache *c, struct obj *o);
  * no longer than the one on disk that it was made of. Kept all the same: what is open, dirty or
  * pinned, and the last copy while the store does not answer. Lock held
  */
-unsigned int copies_over(struct cache *c, const struct obj *o);
+unsigned int copies_over(struct cache *c, struct obj *o);
 void copies_expire(struct cache *c, struct obj *o); /* they go. No lock held */
 /* o's life is over: dropped here, deleted in the store. No lock held */
 void obj_expire(struct cache *c, struct obj *o);
@@ -573,7 +584,7 @@ int recover_held(struct cache *c);
 
 /* --- promote.c: what enters RAM. Lock held --- */
 /* Whether an object that is opened now may enter the RAM tier */
-bool ram_admits(struct cache *c, const struct obj *o);
+bool ram_admits(struct cache *c, struct obj *o);
 /* f's bytes are streamed and not kept, if none came yet; or are kept after all */
 void fill_decline(struct cache *c, struct fill *f, bool decline);
 /* o is opened, or was filled: where admit says so, its body on disk gets a copy in RAM, later */

@@ -360,6 +360,13 @@ bool obj_told_whole(const struct obj *o)
 	return o->known & REC_USER;
 }
 
+static mode_t file_mode(struct cache *c, struct obj *o)
+{
+	mode_t mode = obj_class(c, o)->mode;
+
+	return mode == POLICY_MODE_NONE ? c->config->mount.mode & 0666 : mode & 07777;
+}
+
 /* What an object is shown with while nobody has said better. */
 void obj_default_attr(struct cache *c, struct obj *o, mode_t type)
 {
@@ -367,7 +374,7 @@ void obj_default_attr(struct cache *c, struct obj *o, mode_t type)
 
 	o->uid = conf->mount.uid;
 	o->gid = conf->mount.gid;
-	o->mode = type | (type == S_IFDIR ? conf->mount.mode : conf->mount.mode & 0666);
+	o->mode = type | (type == S_IFDIR ? conf->mount.mode : file_mode(c, o));
 	o->known &= ~(REC_MODE | REC_OWNER);
 	if (!o->mtime_ns)
 		o->mtime_ns = clock_wall(c->clock);
@@ -403,6 +410,7 @@ void tree_detach(struct cache *c, struct obj *o)
 static void subtree_rekey(struct obj *o)
 {
 	obj_set_ino(o);
+	o->class_gen = 0;
 	o->moved++;
 	if (!o->dir)
 		return;

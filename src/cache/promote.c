@@ -8,6 +8,8 @@
  *	second_hit	what is opened again within the window	the same; a first read streams
  *	always		what is filled, or opened		what is read
  *
+ * A class says so for itself, and has a disk tier or not (keep.c).
+ *
  * A promotion is a job: room is admitted first, others make way; the bytes are copied to
  * partial/<id> of the RAM tier and checked; then, under ns and if nothing happened to the object
  * meanwhile, they get their name. The body on disk stays. Whoever has that open goes on with it,
@@ -38,15 +40,15 @@ static bool opened_lately(struct cache *c, const struct obj *o)
 	return o->opened_s && clock_mono(c->clock) / NSEC_PER_SEC - o->opened_s <= HIT_WINDOW_S;
 }
 
-bool ram_admits(struct cache *c, const struct obj *o)
+bool ram_admits(struct cache *c, struct obj *o)
 {
-	switch (c->admit) {
+	switch (obj_policy(c, o, c->ram_tier)->admission) {
 	case ADMIT_ALWAYS:
 		return true;
 	case ADMIT_SECOND_HIT:
 		return opened_lately(c, o);
 	default:
-		return !c->disk;
+		return !obj_policy(c, o, c->disk_tier)->in;
 	}
 }
 
@@ -67,12 +69,13 @@ void fill_decline(struct cache *c, struct fill *f, bool decline)
 /* --- a promotion --- */
 
 /* A clean body on the disk, as it should be, and none in RAM. Lock held */
-static bool may_promote(struct cache *c, const struct obj *o)
+static bool may_promote(struct cache *c, struct obj *o)
 {
 	const uint32_t not = OBJ_RES_RAM | OBJ_ORPHAN | OBJ_BUSY | OBJ_SUSPECT | OBJ_ARCHIVED;
 
 	return o->exist == EX_PRESENT && o->flags & OBJ_RES_DISK && !(o->flags & not ) && !o->wr &&
-	       S_ISREG(o->mode) && o->size && o->size <= atomic_load(&c->ram->max_size);
+	       S_ISREG(o->mode) && o->size && o->size <= atomic_load(&c->ram->max_size) &&
+	       policy_fits(obj_policy(c, o, c->ram_tier), o->size);
 }
 
 /* What is to be copied; *p says what it was. Lock held, dropped in between */
@@ -234,6 +237,7 @@ void promote_opened(struct cache *c, struct obj *o)
 void promote_filled(struct cache *c, struct obj *o)
 {
 	/* what came with a question was not read yet */
-	if (c->disk && c->ram && c->admit == ADMIT_ALWAYS && !(o->flags & OBJ_BROUGHT))
+	if (c->disk && c->ram && !(o->flags & OBJ_BROUGHT) &&
+	    obj_policy(c, o, c->ram_tier)->admission == ADMIT_ALWAYS)
 		promote(c, o);
 }

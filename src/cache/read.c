@@ -22,6 +22,7 @@
  */
 static uint64_t read_ahead(struct cfile *f, uint64_t off, size_t len)
 {
+	uint64_t said = obj_class(f->cache, f->obj)->readahead;
 	bool in_order = off <= f->next_off + (2u << 20) && off + (2u << 20) >= f->next_off &&
 			(off || f->next_off);
 
@@ -34,6 +35,8 @@ static uint64_t read_ahead(struct cfile *f, uint64_t off, size_t len)
 				      : WINDOW_MIN;
 	if (!in_order || off + len > f->next_off)
 		f->next_off = off + len;
+	if (said && in_order)
+		return f->window = said;
 	return off == 0 && f->window == WINDOW_MIN ? 0 : f->window;
 }
 

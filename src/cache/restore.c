@@ -166,7 +166,7 @@ static int restore_session(struct cache *c, struct obj *o, const struct cfile_st
 		return o->wr->id == slot->id ? 0 : -ESTALE;
 	}
 	record_of_staging(o, fd);
-	wr = session_new(o, slot->id, fd, false);
+	wr = session_new(c, o, slot->id, fd, false);
 	if (!wr) {
 		close(fd);
 		return -ENOMEM;

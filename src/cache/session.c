@@ -48,7 +48,7 @@ void session_look(struct wsession *wr)
 	wr->look_ctime_ns = ts_ns(&st.st_ctim);
 }
 
-struct wsession *session_new(struct obj *o, uint64_t id, int fd, bool fresh)
+struct wsession *session_new(struct cache *c, struct obj *o, uint64_t id, int fd, bool fresh)
 {
 	struct wsession *wr = calloc(1, sizeof(*wr));
 
@@ -60,6 +60,7 @@ struct wsession *session_new(struct obj *o, uint64_t id, int fd, bool fresh)
 	wr->hash = fresh ? xxh3_stream_new() : NULL;
 	session_look(wr);
 	o->wr = wr;
+	wr->size_max = obj_size_max(c, o);
 	return wr;
 }
 

@@ -15,7 +15,7 @@ void session_end(struct cache *c,
 		 struct obj *o); /* one writer less; the last publishes. No lock held */
 /* The call that a session was made for ends another way. Lock held, dropped in between */
 void session_unclaim(struct cache *c, struct cache_wait *w);
-struct wsession *session_new(struct obj *o, uint64_t id, int fd,
+struct wsession *session_new(struct cache *c, struct obj *o, uint64_t id, int fd,
 			     bool fresh);	   /* NULL: no memory. Lock held */
 void session_free(struct cache *c, struct obj *o); /* lock held; the staging file is not touched */
 /* truncate(2) with or without an open file */

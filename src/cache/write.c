@@ -168,7 +168,7 @@ int cache_write(struct cache *c, struct cfile *f, const void *buf, size_t len, o
 
 	if (!f->writer)
 		return -EBADF;
-	if (has_store(c) && off + len > c->store->caps.max_size)
+	if ((has_store(c) && off + len > c->store->caps.max_size) || off + len > wr->size_max)
 		return -EFBIG;
 	r = check_dirty(c, w);
 	if (!r)
@@ -205,7 +205,8 @@ int cache_fallocate(struct cache *c, struct cfile *f, int mode, off_t off, off_t
 		return -EBADF;
 	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
 		return -EOPNOTSUPP;
-	if (has_store(c) && (uint64_t)(off + len) > c->store->caps.max_size)
+	if ((has_store(c) && (uint64_t)(off + len) > c->store->caps.max_size) ||
+	    (uint64_t)(off + len) > wr->size_max)
 		return -EFBIG;
 	r = admit(c, wr, off, mode & FALLOC_FL_PUNCH_HOLE ? 0 : len, true, w, &need);
 	if (r)
@@ -251,11 +252,11 @@ static int wait_through(struct cache *c, struct obj *o, struct cache_wait *w)
 	return wait_on(c, &c->room_waits, w, c->config->write.drain_deadline_ms);
 }
 
-static bool flush_is_through(struct cache *c, const struct wsession *wr, unsigned int flags)
+static bool flush_is_through(struct cache *c, struct obj *o, unsigned int flags)
 {
 	SCOPE_LOCK(&c->lock);
-	return has_store(c) && c->config->write.mode == WRITE_THROUGH &&
-	       !(flags & CACHE_FLUSH_OTHER) && wr->size;
+	return !(flags & CACHE_FLUSH_OTHER) && o->wr->size && obj_stored(c, o) &&
+	       obj_class(c, o)->write == WRITE_THROUGH;
 }
 
 bool cfile_is_blank(const struct cfile *f)
@@ -289,7 +290,7 @@ int cache_flush(struct cache *c, struct cfile *f, unsigned int flags, struct cac
 		o->wr->killed = true;
 		return 0;
 	}
-	through = flush_is_through(c, o->wr, flags);
+	through = flush_is_through(c, o, flags);
 	if (!w->deadline && (flush_closes(c, o->wr, flags) | looks_changed(c, o->wr)))
 		r = session_note(c, o, !through);
 	{

@@ -176,8 +176,7 @@ static int show_last_access(struct cache *c, struct obj *o, char *buf)
 
 static int show_pinned(struct cache *c, struct obj *o, char *buf)
 {
-	(void)c;
-	return sprintf_n(buf, "%d", o->flags & OBJ_PINNED ? 1 : 0);
+	return sprintf_n(buf, "%d", obj_is_dir(o) ? !!(o->flags & OBJ_PINNED) : obj_pinned(c, o));
 }
 
 /* --- what can be set --- */
@@ -214,7 +213,7 @@ static int store_ttl(struct cache *c, struct obj *o, const char *text)
 
 	if (r)
 		return r;
-	o->ttl = s;
+	o->ttl = ttl_fits(s);
 	o->expires_at = s ? clock_wall(c->clock) / NSEC_PER_SEC + s : 0;
 	life_changed(c, o);
 	return 0;
@@ -229,7 +228,7 @@ static int store_expires_at(struct cache *c, struct obj *o, const char *text)
 	if (strcmp(text, "never") && (*end || end == text || at < 0))
 		return -EINVAL;
 	o->expires_at = at;
-	o->ttl = at > now ? at - now : at ? 1 : 0;
+	o->ttl = at > now ? ttl_fits(at - now) : at ? 1 : 0;
 	life_changed(c, o);
 	return 0;
 }
