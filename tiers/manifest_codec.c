@@ -124,7 +124,7 @@ static int get_string(struct in *in, size_t len_bytes, const char **ret, size_t 
 bool manifest_is_host(const char *s, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
-		if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.",
+		if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-",
 			    s[i]) ||
 		    !s[i])
 			return false;

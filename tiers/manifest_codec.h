@@ -32,7 +32,7 @@
 
 #define MANIFEST_MAX (1U << 20) /* bytes of one manifest */
 #define MANIFEST_ENTRY_MAX 3000 /* bytes of a record; of larger ones a HEAD tells */
-#define MANIFEST_HOST_MAX 64	/* bytes of a host id; [A-Za-z0-9_.] and none of it special */
+#define MANIFEST_HOST_MAX 64	/* bytes of a host id; [A-Za-z0-9_.-] and none of it special */
 
 struct manifest_entry {
 	const char *name; /* not NUL-terminated */

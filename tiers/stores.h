@@ -95,7 +95,7 @@ int zstd_create(const struct zstd_conf *conf, struct tier *inner, struct tier **
  * breaker. Not for stores with TIER_CAP_LIST_RECORDS: -EINVAL.
  */
 struct manifest_conf {
-	const char *host; /* who we are among the store's users: [A-Za-z0-9_.]{1,64}; copied */
+	const char *host; /* who we are among the store's users: [A-Za-z0-9_.-]{1,64}; copied */
 	int64_t flush_ns; /* a record waits no longer for others of its directory; 0 = 5 s */
 	int64_t close_ns; /* what closing waits for the store; 0 = 5 s */
 	size_t cache_max; /* bytes of other hosts' manifests kept in memory; 0 = 64 MiB */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cache/internal.h"
+#include "cache/store_layers.h"
 #include "util/fsutil.h"
 
 #define THREADS_AUTO 32
@@ -112,31 +113,6 @@ static int open_s3_store(struct cache *c, const struct tier_env *env, const stru
 	return s3_create(env, &sc, &c->store, err);
 }
 
-/*
- * Outermost first: breaker, retry, trace, store. An open breaker answers at once, without any
- * retry.
- */
-static int stack_layers(struct cache *c)
-{
-	const struct config *conf = c->config;
-	struct retry_conf rc = {.tries = conf->network.tries,
-				.min_ns = conf->network.retry_min_ms * NSEC_PER_MSEC,
-				.max_ns = conf->network.retry_max_ms * NSEC_PER_MSEC};
-	struct breaker_conf bc = {.after = conf->network.breaker_after,
-				  .for_ns = conf->network.breaker_for_ms * NSEC_PER_MSEC};
-	int r = 0;
-
-	if (conf->log.level == LOG_LEVEL_DEBUG)
-		r = trace_create(c->store, &c->store);
-	if (!r)
-		r = retry_create(&rc, c->store, &c->store);
-	if (!r)
-		r = breaker_create(&bc, c->store, &c->store);
-	if (!r)
-		c->breaker = c->store;
-	return r;
-}
-
 static int open_store(struct cache *c, struct err *err)
 {
 	struct tier_env env = {.clock = c->clock, .counters = c->counters};
@@ -149,7 +125,7 @@ static int open_store(struct cache *c, struct err *err)
 		t = config_tier(c->config, TIER_TYPE_DIR);
 		r = t ? open_dir_store(c, &env, t, err) : 0;
 	}
-	return r || !t ? r : stack_layers(c);
+	return r || !t ? r : store_stack_layers(c, t);
 }
 
 /* What a tmpfs that outlived its worker holds counts from the start, as the kernel counts it. */
@@ -584,6 +560,8 @@ int cache_flush_all(struct cache *c, const char *path, dl_t deadline, const atom
 		return 0;
 	await_closes(c, path, cancel);
 	r = drain_flush(c->drain, path, deadline, cancel, progress, arg);
+	if (!r)
+		store_flush_manifests(c, deadline, cancel);
 	*ret_held = drain_held(c->drain, path);
 	return r;
 }

@@ -265,6 +265,8 @@ struct cache {
 	struct drain *drain;
 	struct pool *pool;
 	int staging_fd;
+	struct tier *manifest;	  /* the store's layer of manifests; NULL: none */
+	unsigned int store_index; /* conf_tier.index of the store */
 
 	pthread_mutex_t ns;
 	pthread_mutex_t lock;

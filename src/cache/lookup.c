@@ -351,7 +351,10 @@ int child_get(struct cache *c, struct obj *dir, const char *name, struct cache_w
 
 bool obj_is_vague(const struct obj *o)
 {
-	return !obj_is_dir(o) && !obj_told_whole(o) && o->size == TIER_SYMLINK_SIZE && !o->wr;
+	bool no_size = !(o->known & REC_SIZE); /* the listing knows that it may be packed */
+
+	return !obj_is_dir(o) && !obj_told_whole(o) && !o->wr &&
+	       (no_size || o->size == TIER_SYMLINK_SIZE);
 }
 
 int cache_lookup(struct cache *c, struct obj *dir, const char *name, struct cache_wait *w,

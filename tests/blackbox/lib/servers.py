@@ -124,7 +124,7 @@ class S3Store(Store):
         while True:
             page = self.client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, **token)
             for entry in page.get("Contents", []):
-                if not entry["Key"].startswith(".cogfs/"):
+                if "/.cogfs/" not in "/" + entry["Key"]:
                     found[entry["Key"]] = entry["Size"]
             if not page.get("IsTruncated"):
                 return found
