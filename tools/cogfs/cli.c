@@ -71,6 +71,36 @@ const struct cli_verb cli_verbs[] = {
 		.run = cmd_config,
 	},
 	{
+		.name = "path",
+		.args = "KEY | --embedding MODEL TEXT | --search QUERY --strategy STRATEGY",
+		.text = "show where the object of a key is, from the root of the mount",
+		.more = "KEY is a colon key: of grammar 003 [PROFILE:]video:VIDEO:ARTIFACT[:...] "
+			"or "
+			"embedding:MODEL:HASH, of 004 any a:b:c. Without a profile the path begins "
+			"with default/; a key of no such form is misc/KEY. What a name cannot hold "
+			"is "
+			"percent-encoded. Parameters (model=base) are not in the path: the file "
+			"can "
+			"have the whole key as its xattr user.cogfs.cache_key. With --json, "
+			"complete "
+			"says whether the path alone leads back to the key. A query's results are "
+			"search_results/HASH/STRATEGY.json: with --filters the hash is over query, "
+			"filters and strategy.",
+		.options = cmd_path_options,
+		.run = cmd_path,
+	},
+	{
+		.name = "key",
+		.args = "PATH",
+		.text = "show the key of an object",
+		.more = "PATH is in a mount, or is a path from a mount's root. The xattr "
+			"user.cogfs.cache_key comes first; without it the key is what the path "
+			"says, "
+			"which has no parameters.",
+		.options = cmd_key_options,
+		.run = cmd_key,
+	},
+	{
 		.name = "version",
 		.args = "",
 		.text = "show the version, and what this build and this kernel can do",
