@@ -265,8 +265,7 @@ struct cache {
 	struct drain *drain;
 	struct pool *pool;
 	int staging_fd;
-	struct tier *manifest;	  /* the store's layer of manifests; NULL: none */
-	unsigned int store_index; /* conf_tier.index of the store */
+	struct tier *manifest; /* the store's layer of manifests; NULL: none */
 
 	pthread_mutex_t ns;
 	pthread_mutex_t lock;

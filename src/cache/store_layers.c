@@ -81,7 +81,7 @@ static bool may_be_packed(void *arg, const char *key, size_t len)
 	if (!set)
 		return false;
 	class = policy_match(set, key, len, NULL);
-	packed = policy_of(set, class->index, c->store_index)->compression.level > 0;
+	packed = policy_of(set, class->index, c->store_tier)->compression.level > 0;
 	policy_set_unref(set);
 	return packed;
 }
@@ -94,7 +94,6 @@ int store_stack_layers(struct cache *c, const struct conf_tier *t)
 				       .arg = c};
 	int r = stack_reliable(c);
 
-	c->store_index = t->index;
 	if (!r)
 		r = stack_manifest(c, t);
 	return r ? r : zstd_create(&conf, c->store, &c->store);
