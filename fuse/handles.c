@@ -94,9 +94,10 @@ uint64_t handle_publish(struct handle *fh, enum handle_kind kind, uint64_t node,
 	return id;
 }
 
-void handle_settled(struct handle *fh, uint64_t unique)
+void handle_settled(struct handles *h, const struct handle *fh, uint64_t unique)
 {
-	(void)atomic_compare_exchange_strong(&fh->slot->unique, &unique, 0);
+	/* By its place: the kernel has the answer, and may have closed and opened another one. */
+	(void)atomic_compare_exchange_strong(&h->shm->handles[fh - h->rt].unique, &unique, 0);
 }
 
 void handle_free(struct handles *h, struct handle *fh)

@@ -59,7 +59,7 @@ uint64_t handle_publish(struct handle *fh, enum handle_kind kind, uint64_t node,
  * The answer to that request was written to the kernel, which may have released the handle
  * meanwhile.
  */
-void handle_settled(struct handle *fh, uint64_t unique);
+void handle_settled(struct handles *h, const struct handle *fh, uint64_t unique);
 /* Gives the slot back; what it referred to is gone already. */
 void handle_free(struct handles *h, struct handle *fh);
 

@@ -25,7 +25,7 @@ static void reply_opendir(fuse_req_t req, struct driver *d, struct handle *fh, u
 	if (fuse_reply_open(req, &fi) == -ENOENT)
 		handle_free(&d->handles, fh);
 	else
-		handle_settled(fh, unique);
+		handle_settled(&d->handles, fh, unique);
 }
 
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -33,7 +33,8 @@ int name_inherit(struct freq *f, mode_t *mode, gid_t *gid)
 
 bool name_was_done(const struct freq *f, int rc, int done_before)
 {
-	return f->found == INFLIGHT_AGAIN && rc == done_before;
+	/* f is not ours any more where rc says that it waits. */
+	return rc == done_before && f->found == INFLIGHT_AGAIN;
 }
 
 int name_look_again(struct freq *f)

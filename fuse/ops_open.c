@@ -116,7 +116,7 @@ static void reply_open(struct freq *f)
 	if (fuse_reply_open(f->req, &fi) == -ENOENT)
 		close_handle(d, fh);
 	else
-		handle_settled(fh, f->unique);
+		handle_settled(&f->drv->handles, fh, f->unique);
 }
 
 static const struct freq_op open_op = {
@@ -228,7 +228,7 @@ static void reply_create(struct freq *f)
 		close_handle(d, fh);
 		nodes_forget(&d->nodes, e.ino, 1);
 	} else {
-		handle_settled(fh, f->unique);
+		handle_settled(&f->drv->handles, fh, f->unique);
 	}
 }
 
