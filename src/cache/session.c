@@ -313,6 +313,8 @@ int session_begin(struct cache *c, struct obj *o, int flags, struct cache_wait *
 {
 	int r = -EAGAIN;
 
+	if (w->begins != o) /* the name means another object by now */
+		session_unclaim(c, w);
 	for (int tries = 0; r == -EAGAIN && tries < 8; tries++) {
 		bool coming = room_coming(c);
 

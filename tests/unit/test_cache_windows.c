@@ -63,6 +63,65 @@ static void a_session_that_is_not_wanted_any_more_ends(void **state)
 	assert_int_equal(stats.dirty_objects, 0);
 }
 
+static struct cfile *open_to_read(struct host *h, const char *name)
+{
+	struct cfile *f;
+	struct twait t;
+	struct obj *o;
+
+	assert_int_equal(host_lookup(h, name, &o), 0);
+	assert_int_equal(CALL(&t, cache_open(h->cache, o, O_RDONLY, &t.w, NULL, &f)), 0);
+	obj_unref(h->cache, o);
+	return f;
+}
+
+static void put_stored(struct host *h, const char *name)
+{
+	char *buf = calloc(1, BIG);
+
+	host_put(h, name, buf, BIG);
+	free(buf);
+	assert_int_equal(host_flush(h), 0);
+}
+
+/* Twice a session has to be made by a worker, and the first one is of what lost its name since. */
+static void a_session_of_what_had_the_name_before_ends(void **state)
+{
+	struct host *h = *state;
+	struct cfile *readers[2], *f = NULL;
+	struct obj *root = cache_root(h->cache), *o;
+	struct cache_attr attr;
+	struct twait t, gone;
+	char path[160];
+	int r;
+
+	twait_init(&t);
+	for (int i = 0; i < 2; i++) {
+		put_stored(h, "big");
+		readers[i] = open_to_read(h, "big");
+		r = cache_create(h->cache, root, "big", 0644, 0, 0, O_WRONLY | O_TRUNC, &t.w, NULL,
+				 &o, &attr, &f);
+		assert_int_equal(r, CACHE_PENDING);
+		assert_int_equal(twait_block(&t), 0);
+		if (!i)
+			assert_int_equal(CALL(&gone, cache_unlink(h->cache, root, "big", &gone.w)),
+					 0);
+	}
+	assert_int_equal(cache_create(h->cache, root, "big", 0644, 0, 0, O_WRONLY | O_TRUNC, &t.w,
+				      NULL, &o, &attr, &f),
+			 0);
+	host_done(h, f);
+	cache_release(h->cache, readers[0]);
+	cache_release(h->cache, readers[1]);
+	obj_unref(h->cache, o);
+	obj_unref(h->cache, root);
+	assert_int_equal(host_flush(h), 0);
+	snprintf(path, sizeof(path), "%s/staging", h->cache_dir);
+	for (int i = 0; i < 50 && rmdir(path); i++)
+		usleep(20000);
+	assert_int_equal(mkdir(path, 0700), 0); /* it could be removed: it was empty */
+}
+
 static void attributes_of_what_another_host_removed_are_not_set(void **state)
 {
 	struct host *h = *state;
@@ -115,6 +174,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		HOST_TEST(a_session_waits_for_whom_it_was_made),
 		HOST_TEST(a_session_that_is_not_wanted_any_more_ends),
+		HOST_TEST(a_session_of_what_had_the_name_before_ends),
 		HOST_TEST(attributes_of_what_another_host_removed_are_not_set),
 		HOST_TEST(a_new_file_at_an_expired_name_begins_empty),
 	};
