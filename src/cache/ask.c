@@ -59,7 +59,15 @@ static int head_dir(struct cache *c, struct tier_call *call, const char *key, st
 	if (!prefix)
 		return -ENOMEM;
 	req.prefix = prefix;
-	r = tier_list(c->store, call, &req, dir_seen_entry, &seen, &token);
+	/* A page may be empty, and only the last one says that nothing is there. */
+	do {
+		char *next = NULL;
+
+		req.token = token;
+		r = tier_list(c->store, call, &req, dir_seen_entry, &seen, &next);
+		free(token);
+		token = next;
+	} while (!r && !seen.any && token);
 	if (r)
 		return r;
 	if (!seen.any)
