@@ -461,7 +461,7 @@ static void an_unanswered_open_is_found_by_its_number(void **state)
 	handles_release(&h);
 	assert_int_equal(handles_init(&h, &f->shm), 0);
 	assert_int_equal(handle_id(handle_of_unique(&h, 42)), id);
-	handle_settled(handle_of_unique(&h, 42), 42);
+	handle_settled(&h, handle_of_unique(&h, 42), 42);
 	assert_null(handle_of_unique(&h, 42));
 	handles_release(&h);
 }
