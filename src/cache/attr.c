@@ -338,6 +338,7 @@ static void set_writer_times(struct obj *o, const struct stat *st, unsigned int 
 int obj_save_meta(struct cache *c, struct obj *o)
 {
 	struct jent change = {.op = J_META};
+	bool to_store;
 	int r;
 
 	record_init(&change.rec);
@@ -363,10 +364,11 @@ int obj_save_meta(struct cache *c, struct obj *o)
 			jent_release(&change);
 			return 0;
 		}
-		if (!r && has_store(c) && o->parent)
+		to_store = has_store(c) && o->parent && !(o->flags & OBJ_ALONE);
+		if (!r && to_store)
 			obj_set_exist(o, EX_LOCAL);
 	}
-	if (!r && *change.key && has_store(c))
+	if (!r && to_store)
 		r = append_change(c, &change, false, NULL);
 	if (!r)
 		body_store_record(c, o);

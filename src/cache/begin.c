@@ -112,17 +112,17 @@ static int begin_rebody(struct cache *c, uint64_t seq, uint64_t staged, uint64_t
 	return steal_fd(&from);
 }
 
-/* Without a store the body is all there is: the journal must name it before it moves. */
+/* Without a store, or alone, the body is all there is: the journal must name it before it moves. */
 static int note_before_move(struct cache *c, struct obj *o, uint64_t id, uint64_t *ret_seq)
 {
 	struct jent change = {.op = J_PUT, .staging_id = id};
 	int r;
 
-	if (has_store(c))
-		return 0;
 	record_init(&change.rec);
 	{
 		SCOPE_LOCK(&c->lock);
+		if (has_store(c) && !(o->flags & OBJ_ALONE))
+			return 0;
 		change.key = obj_key_locked(o);
 		change.size = o->size;
 		r = change.key ? obj_to_record(o, &change.rec) : -ENOMEM;

@@ -298,7 +298,10 @@ static int probe_file(struct cache *c, struct obj *o, struct local *l, int fd)
 	record_release(&rec);
 	if (r)
 		return r;
-	obj_set_exist(o, EX_PRESENT);
+	/* no store ever had it, and none is asked for it */
+	if (has_store(c) && !o->etag && S_ISREG(o->mode) && !obj_stored(c, o))
+		o->flags |= OBJ_ALONE;
+	obj_set_exist(o, has_store(c) && o->flags & OBJ_ALONE ? EX_LOCAL : EX_PRESENT);
 	o->checked_ns = 0;
 	body_added(c, o, l, local_cost(fd));
 	body_since(c, o, l, ctime_ns(fd) / NSEC_PER_SEC);

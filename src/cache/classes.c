@@ -75,8 +75,8 @@ static void classify(struct cache *c, struct obj *o)
 	CLEANUP_FREE char *key = o->parent ? obj_key_locked(o) : NULL;
 
 	if (key)
-		o->class = slot_get(c, policy_match(c->policy, key, strlen(key), NULL)->index)
-				   ->number;
+		o->class =
+			slot_get(c, policy_match(c->policy, key, strlen(key), NULL)->index)->number;
 	if (key || !o->parent) /* an orphan stays what it was */
 		o->class_gen = c->policy_gen;
 }

@@ -45,6 +45,8 @@ bool obj_stored(struct cache *c, struct obj *o);
 bool obj_volatile(struct cache *c, struct obj *o);
 /* The largest size that any of its tiers takes. */
 uint64_t obj_size_max(struct cache *c, struct obj *o);
+/* A class says that no store has a name such as o's: none is asked for it. */
+bool obj_is_unstored(struct cache *c, struct obj *o);
 bool obj_pinned(struct cache *c, struct obj *o);
 /* The longest life of what is written now, by the tiers that will hold it; CONF_NEVER. */
 int64_t obj_life_max(struct cache *c, struct obj *o);

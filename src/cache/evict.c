@@ -2,7 +2,8 @@
 /*
  * Room: bytes are admitted before they are used, and what has gone longest unused makes way.
  * Never evicted: what is open, what is not drained, what is pinned, and, where there is no store
- * to have it from again, everything; but a copy in RAM of what is on the disk may always go.
+ * to have it from again, everything; but a copy in RAM of what is on the disk may always go, and
+ * what is volatile goes for good.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,10 +14,19 @@
 
 #define EVICT_LOOK 4096 /* bodies to look at for one that may go */
 
+/* The body in RAM is all that there is of it. */
+static bool is_volatile(struct cache *c, const struct obj *o, const struct local *l)
+{
+	return l == c->ram && o->flags & OBJ_ALONE && !(o->flags & OBJ_RES_DISK);
+}
+
 static bool evictable(struct cache *c, struct obj *o, const struct local *l)
 {
 	if (l == c->ram && o->flags & OBJ_RES_DISK) /* only a copy of what is on the disk */
 		return !body_is_open(o, l) && !(o->flags & OBJ_BUSY);
+	if (is_volatile(c, o, l))
+		return list_empty(&o->files) && !o->wr && !(o->flags & OBJ_BUSY) &&
+		       !obj_pinned(c, o);
 	return has_store(c) && o->exist == EX_PRESENT && list_empty(&o->files) && !o->wr &&
 	       !(o->flags & OBJ_BUSY) && !obj_pinned(c, o);
 }
@@ -44,10 +54,29 @@ static struct obj *pick(struct cache *c, struct local *l)
 	return NULL;
 }
 
+/* Nothing is left of o: its name goes too, and the kernel hears of it. ns held */
+static void evict_name(struct cache *c, struct obj *o, const char *key)
+{
+	CLEANUP_FREE char *name = NULL;
+	struct obj *dir;
+
+	{
+		SCOPE_LOCK(&c->lock);
+		name = strdup(o->name);
+		dir = o->parent;
+		obj_get(dir);
+	}
+	(void)name_drop(c, o, key, false);
+	if (name && c->events.changed)
+		c->events.changed(c->events.arg, CACHE_EV_NAME, o, dir, name);
+	obj_unref(c, dir);
+}
+
 static bool evict_one(struct cache *c, struct local *l)
 {
 	CLEANUP_FREE char *key = NULL;
 	struct obj *o;
+	bool all;
 
 	SCOPE_LOCK(&c->ns);
 	{
@@ -56,10 +85,13 @@ static bool evict_one(struct cache *c, struct local *l)
 		if (!o)
 			return false;
 		key = obj_key_locked(o);
-		if (key)
+		all = is_volatile(c, o, l);
+		if (key && !all)
 			body_gone(c, o, l);
 	}
-	if (key)
+	if (key && all)
+		evict_name(c, o, key);
+	else if (key)
 		local_body_unlink(l, key);
 	count_one(c->counters, COUNTER_evictions);
 	obj_unref(c, o);

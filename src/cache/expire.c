@@ -141,7 +141,8 @@ static void look_at_slice(struct round *r)
 		for (struct obj *o = c->table[r->at]; o && r->n < BATCH; o = o->hash_next) {
 			bool due = obj_live(o) && !obj_is_dir(o) && obj_expired(c, o) && !o->wr;
 
-			if (!due && !(o->wr && o->wr->mapped) && !copies_over(c, o))
+			if (!due && !(o->wr && o->wr->mapped) && !copies_over(c, o) &&
+			    !(o->flags & OBJ_ALONE && obj_is_misplaced(c, o)))
 				continue;
 			obj_get(o);
 			r->found[r->n++] = o;
@@ -243,6 +244,7 @@ static void tick(struct round *r)
 	}
 	for (size_t i = 0; i < r->n; i++) {
 		watch_mapping(c, r->found[i]);
+		obj_rehome(c, r->found[i]);
 		if (in_step) {
 			obj_expire(c, r->found[i]);
 			copies_expire(c, r->found[i]);

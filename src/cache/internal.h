@@ -103,6 +103,11 @@ struct dirinfo {
 	unsigned int n_live; /* children that are there (for rmdir and for implied directories) */
 };
 
+/* A file on its way into RAM: partial/<id> there, and the room that it has. id 0: none. */
+struct ram_copy {
+	uint64_t id, reserved;
+};
+
 /* Somebody writes the object. Life: first writable open to publish. */
 struct wsession {
 	uint64_t id; /* staging/<id> */
@@ -138,6 +143,7 @@ struct wsession {
 	uint64_t old_cost;  /* replaced: of the old body, which is still there */
 	int64_t look_mtime_ns, look_ctime_ns;
 	uint64_t look_size;
+	struct ram_copy copy;	   /* made before it is published, where RAM is its home */
 	pthread_mutex_t hash_lock; /* for the next two */
 	struct xxh3_stream *hash;  /* of [0, hash_off); NULL once a write was not in order */
 	uint64_t hash_off;
@@ -554,6 +560,13 @@ bool room_coming(struct cache *c); /* something is on its way out. Any lock */
  */
 int room_wait(struct cache *c, struct cache_wait *w, bool coming);
 
+/*
+ * o came to a class that stores where its own did not, or the other way, and its bytes are not where
+ * they belong: they are brought there as if they were written again. No lock held
+ */
+void obj_rehome(struct cache *c, struct obj *o);
+bool obj_is_misplaced(struct cache *c, struct obj *o); /* lock held */
+
 /* --- names.c --- */
 /*
  * o loses its name: its bodies, its place in the tree, and, with journal, the store's copy. ns
@@ -591,6 +604,14 @@ void fill_decline(struct cache *c, struct fill *f, bool decline);
 /* o is opened, or was filled: where admit says so, its body on disk gets a copy in RAM, later */
 void promote_opened(struct cache *c, struct obj *o);
 void promote_filled(struct cache *c, struct obj *o);
+
+/*
+ * Copies `size` bytes of a file to partial/<id> of the RAM tier, with room admitted first. -EBADMSG:
+ * not those that `want` says, if it is known. No lock held
+ */
+int ram_copy_make(struct cache *c, int from, uint64_t size, const struct xxh3 *want,
+		  struct ram_copy *copy);
+void ram_copy_drop(struct cache *c, struct ram_copy *copy); /* any lock; nothing where id is 0 */
 
 /* --- fill_end.c --- */
 /* The last block arrived: verifies and publishes; who waited is moved to out. No lock held */

@@ -55,16 +55,34 @@ bool obj_volatile(struct cache *c, struct obj *o)
 
 uint64_t obj_size_max(struct cache *c, struct obj *o)
 {
-	const unsigned int tiers[] = {c->disk_tier, c->ram_tier, c->store_tier};
+	const unsigned int tiers[] = {c->disk_tier, c->store_tier, c->ram_tier};
 	uint64_t max = 0;
 
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < (c->ram ? 3 : 2); i++) {
 		const struct tier_policy *p = obj_policy(c, o, tiers[i]);
 
-		if (p->in && p->max_object > max)
-			max = p->max_object;
+		uint64_t most = p->in ? p->max_object : 0;
+
+		if (tiers[i] == c->ram_tier && most > atomic_load(&c->ram->max_size))
+			most = atomic_load(&c->ram->max_size);
+		max = most > max ? most : max;
 	}
 	return max;
+}
+
+bool obj_is_unstored(struct cache *c, struct obj *o)
+{
+	const struct class_policy *class = obj_class(c, o);
+
+	return c->store && class->conf && !obj_policy(c, o, c->store_tier)->in;
+}
+
+bool obj_is_misplaced(struct cache *c, struct obj *o)
+{
+	if (!c->store || !S_ISREG(o->mode) || o->wr || o->exist != EX_LOCAL ||
+	    o->flags & (OBJ_BUSY | OBJ_ORPHAN))
+		return false;
+	return o->flags & OBJ_ALONE ? obj_stored(c, o) : !o->etag && !obj_stored(c, o);
 }
 
 bool obj_pinned(struct cache *c, struct obj *o)

@@ -256,6 +256,10 @@ static bool known_now(struct cache *c, struct obj *o, bool full)
 			obj_set_exist(o, EX_ABSENT);
 		return o->exist != EX_UNKNOWN;
 	}
+	if ((o->exist == EX_UNKNOWN || o->exist == EX_ABSENT) && obj_is_unstored(c, o)) {
+		obj_set_exist(o, EX_ABSENT);
+		return true;
+	}
 	if (o->exist == EX_UNKNOWN && pdir &&
 	    (fresh(c, pdir->listed_ns, ttl_ns(c)) || o->parent->flags & OBJ_NEW_DIR)) {
 		obj_set_exist(o, EX_ABSENT);

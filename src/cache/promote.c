@@ -28,9 +28,9 @@
 
 struct promotion {
 	struct obj *obj;
-	int from, to; /* bodies: on disk, in RAM */
-	uint64_t id;  /* partial/<id> */
-	uint64_t size, reserved;
+	int from; /* the body on disk */
+	struct ram_copy copy;
+	uint64_t size;
 	struct xxh3 xxh3; /* or unknown */
 	uint32_t gen;
 };
@@ -48,7 +48,7 @@ bool ram_admits(struct cache *c, struct obj *o)
 	case ADMIT_SECOND_HIT:
 		return opened_lately(c, o);
 	default:
-		return !obj_policy(c, o, c->disk_tier)->in;
+		return obj_home(c, o) != c->disk || !c->disk;
 	}
 }
 
@@ -64,6 +64,64 @@ void fill_decline(struct cache *c, struct fill *f, bool decline)
 		f->declined = false;
 		f->error = 0;
 	}
+}
+
+/* --- a copy --- */
+
+static int copy_bytes(int from, int to, uint64_t size, const struct xxh3 *want)
+{
+	struct xxh3 got;
+	int r = fs_copy_fd(from, to, size, NULL);
+
+	if (!r)
+		r = xxh3_of_fd(to, size, &got);
+	if (r)
+		return r;
+	return xxh3_known(want) && !xxh3_equal(want, &got) ? -EBADMSG : 0;
+}
+
+/* What it takes, which may be more where pages are larger than we count in. */
+static int copy_weigh(struct cache *c, int fd, struct ram_copy *copy)
+{
+	uint64_t cost = local_cost(fd);
+	int r = 0;
+
+	if (cost > copy->reserved)
+		r = make_room(c, c->ram, cost - copy->reserved, false);
+	else
+		local_adjust(c->ram, (int64_t)cost - (int64_t)copy->reserved);
+	if (!r)
+		copy->reserved = cost;
+	return r;
+}
+
+int ram_copy_make(struct cache *c, int from, uint64_t size, const struct xxh3 *want,
+		  struct ram_copy *copy)
+{
+	int r = make_room(c, c->ram, size, true);
+	CLEANUP_CLOSE int to = -1;
+
+	if (r) {
+		copy->id = 0;
+		return r;
+	}
+	copy->reserved = (size + 4095) & ~4095ull;
+	to = local_create(c->ram->partial_fd, copy->id);
+	r = to < 0 ? to : copy_bytes(from, to, size, want);
+	if (!r)
+		r = copy_weigh(c, to, copy);
+	if (r)
+		ram_copy_drop(c, copy);
+	return r;
+}
+
+void ram_copy_drop(struct cache *c, struct ram_copy *copy)
+{
+	if (!copy->id)
+		return;
+	local_unlink_id(c->ram->partial_fd, copy->id);
+	local_unreserve(c->ram, copy->reserved, true);
+	*copy = (struct ram_copy){0, 0};
 }
 
 /* --- a promotion --- */
@@ -94,36 +152,7 @@ static int promotion_begin(struct cache *c, struct promotion *p)
 	p->gen = o->body_gen;
 	p->size = o->size;
 	p->xxh3 = o->known & REC_XXH3 ? o->xxh3 : (struct xxh3){{0}};
-	p->id = id_next(c);
-	return 0;
-}
-
-/* -EBADMSG: not the bytes that the object should have. No lock held */
-static int promotion_copy(struct cache *c, struct promotion *p)
-{
-	struct xxh3 got;
-	uint64_t cost;
-	int r;
-
-	p->to = local_create(c->ram->partial_fd, p->id);
-	if (p->to < 0)
-		return p->to;
-	r = fs_copy_fd(p->from, p->to, p->size, NULL);
-	if (!r)
-		r = xxh3_of_fd(p->to, p->size, &got);
-	if (r)
-		return r;
-	if (xxh3_known(&p->xxh3) && !xxh3_equal(&p->xxh3, &got))
-		return -EBADMSG;
-	cost = local_cost(p->to);
-	if (cost > p->reserved) { /* in pages larger than we count in */
-		r = make_room(c, c->ram, cost - p->reserved, false);
-		if (r)
-			return r;
-	} else {
-		local_adjust(c->ram, (int64_t)cost - (int64_t)p->reserved);
-	}
-	p->reserved = cost;
+	p->copy.id = id_next(c);
 	return 0;
 }
 
@@ -150,13 +179,13 @@ static int promotion_publish(struct cache *c, struct promotion *p)
 		}
 	}
 	if (!r)
-		r = local_body_publish(c->ram, c->ram->partial_fd, p->id, key, &rec, false);
+		r = local_body_publish(c->ram, c->ram->partial_fd, p->copy.id, key, &rec, false);
 	record_release(&rec);
 	if (r)
 		return r;
 	SCOPE_LOCK(&c->lock);
-	body_added(c, o, c->ram, p->reserved);
-	p->reserved = 0;
+	body_added(c, o, c->ram, p->copy.reserved);
+	p->copy.id = 0;
 	return 0;
 }
 
@@ -182,34 +211,24 @@ static int promotion_run(struct cache *c, struct promotion *p)
 		r = promotion_begin(c, p);
 	}
 	if (!r)
-		r = make_room(c, c->ram, p->size, true);
-	if (r)
-		return r;
-	p->reserved = (p->size + 4095) & ~4095ull;
-	r = promotion_copy(c, p);
+		r = ram_copy_make(c, p->from, p->size, &p->xxh3, &p->copy);
 	if (!r)
 		r = promotion_publish(c, p);
 	if (r == -EBADMSG)
 		promotion_corrupt(c, p);
-	if (r) {
-		local_unlink_id(c->ram->partial_fd, p->id);
-		local_adjust(c->ram, -(int64_t)p->reserved);
-		local_unreserve(c->ram, 0, true);
-	} else {
+	ram_copy_drop(c, &p->copy);
+	if (!r)
 		count_one(c->counters, COUNTER_promotions);
-	}
 	return r;
 }
 
 static void promotion_job(struct cache *c, void *arg)
 {
-	struct promotion p = {.obj = arg, .from = -1, .to = -1};
+	struct promotion p = {.obj = arg, .from = -1};
 
 	(void)promotion_run(c, &p); /* where it fails, the disk serves as before */
 	if (p.from >= 0)
 		close(p.from);
-	if (p.to >= 0)
-		close(p.to);
 	SCOPE_LOCK(&c->lock);
 	p.obj->flags &= ~OBJ_PROMOTING;
 	c->n_promotions--;

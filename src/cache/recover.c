@@ -190,7 +190,7 @@ static void unlearn(struct cache *c, struct obj *o)
 		list_del(&o->disk.lru);
 	}
 	body_gone(c, o, c->ram);
-	o->flags &= ~OBJ_PROBED;
+	o->flags &= ~(OBJ_PROBED | OBJ_ALONE);
 	o->known = 0;
 	obj_set_exist(o, EX_UNKNOWN);
 }
@@ -382,12 +382,23 @@ static bool never_was(struct cache *c, const struct jent *e)
 		!fs_stat_beneath(c->disk->objects_fd, e->key, &st));
 }
 
+static bool is_stored(struct cache *c, struct obj *o)
+{
+	SCOPE_LOCK(&c->lock);
+	bool stored = obj_stored(c, o);
+
+	if (has_store(c) && !stored && o->flags & OBJ_RES_DISK)
+		o->flags |= OBJ_ALONE;
+	return stored;
+}
+
 /* As its last flush saw it. */
 static int keep_held(struct cache *c, struct jent *e)
 {
 	CLEANUP_CLOSE int fd = local_open_id(c->staging_fd, e->staging_id, O_RDWR);
 	struct stat st;
 	struct obj *o;
+	bool stored;
 
 	if (fd < 0 || fstat(fd, &st) || (uint64_t)st.st_size < e->size)
 		return -ENOENT;
@@ -401,8 +412,9 @@ static int keep_held(struct cache *c, struct jent *e)
 		return -ENOMEM;
 	take_record(c, o, e, has_store(c) ? EX_LOCAL : EX_PRESENT);
 	link_body(c, o, e);
+	stored = is_stored(c, o);
 	obj_unref(c, o);
-	return has_store(c) ? journal_release(c->journal, e->seq, &e->rec)
+	return stored ? journal_release(c->journal, e->seq, &e->rec)
 			    : journal_drop(c->journal, e->seq, true);
 }
 

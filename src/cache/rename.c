@@ -185,6 +185,22 @@ static int rename_ends(struct cache *c, struct obj *o, struct obj *t, struct obj
 	return tree_rename(c, o, to_dir, to, from_key);
 }
 
+static void rehome_job(struct cache *c, void *arg)
+{
+	obj_rehome(c, arg);
+	obj_unref(c, arg);
+}
+
+/* The class of its new name holds from here on. */
+static void class_changed(struct cache *c, struct obj *o)
+{
+	SCOPE_LOCK(&c->lock);
+	if (!obj_is_misplaced(c, o))
+		return;
+	obj_get(o);
+	job_run(c, POOL_FOREGROUND, rehome_job, o);
+}
+
 int cache_rename(struct cache *c, struct obj *from_dir, const char *from, struct obj *to_dir,
 		 const char *to, unsigned int flags, struct cache_wait *w)
 {
@@ -202,6 +218,8 @@ int cache_rename(struct cache *c, struct obj *from_dir, const char *from, struct
 	}
 	if (!r && o != t)
 		r = rename_ends(c, o, t, to_dir, to);
+	if (!r && o != t)
+		class_changed(c, o);
 	if (t)
 		obj_unref(c, t);
 	if (o)

@@ -37,6 +37,19 @@ int session_make(struct cache *c, struct obj *o, bool fresh);
  * uploaded at once, from a second name of the same inode. No lock held
  */
 int session_note(struct cache *c, struct obj *o, bool hold);
+/* The same; ns held: the key that is journalled is the one that the object has. */
+int session_note_locked(struct cache *c, struct obj *o, bool hold);
+/* The record of the file as it is. Lock held */
+int session_record(struct cache *c, struct obj *o, struct record *ret);
+/* What sessions hold beyond the journal; the journal counts it from here on. Lock held */
+void session_counted(struct cache *c, struct wsession *wr);
+/*
+ * Nothing but seq waits for key; the journal forgets seq itself only after it was told of. (What
+ * waits behind a rename may have a smaller number.)
+ */
+bool nothing_newer(struct cache *c, const char *key, uint64_t seq);
+
+/* --- publish.c --- */
 void session_publish(struct cache *c,
 		     struct obj *o); /* the last writer left; OBJ_BUSY is set. No lock held */
 

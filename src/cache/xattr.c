@@ -59,14 +59,14 @@ static int show_created_at(struct cache *c, struct obj *o, char *buf)
 		       : -ENODATA;
 }
 
-static const char *tier_of_read(struct cache *c, const struct obj *o)
+static const char *tier_of_read(struct cache *c, struct obj *o)
 {
 	const struct local *body = body_next(c, o);
 
 	if (body)
 		return body->name;
 	if (o->wr || (o->exist == EX_LOCAL && !o->etag))
-		return c->disk ? c->disk->name : "staging";
+		return c->disk && obj_home(c, o) == c->disk ? c->disk->name : "staging";
 	return has_store(c) ? c->store->name : NULL;
 }
 
@@ -86,7 +86,7 @@ static int show_tiers(struct cache *c, struct obj *o, char *buf)
 		return -ENODATA;
 	if (o->flags & OBJ_RES_RAM)
 		names[n++] = c->ram->name;
-	if (o->flags & OBJ_RES_DISK || (o->wr && c->disk))
+	if (o->flags & OBJ_RES_DISK || (o->wr && c->disk && obj_home(c, o) == c->disk))
 		names[n++] = c->disk->name;
 	if (has_store(c) && o->etag)
 		names[n++] = c->store->name;
@@ -102,12 +102,12 @@ static int show_state(struct cache *c, struct obj *o, char *buf)
 
 	if (o->flags & OBJ_ARCHIVED)
 		state = "archived";
-	else if (o->wr || (o->exist == EX_LOCAL && has_store(c)))
+	else if ((o->wr || o->flags & OBJ_ALONE) && S_ISREG(o->mode) && obj_volatile(c, o))
+		state = "volatile";
+	else if (o->wr || (o->exist == EX_LOCAL && has_store(c) && !(o->flags & OBJ_ALONE)))
 		state = "dirty";
 	else if (o->fill)
 		state = "filling";
-	else if (!has_store(c) && !c->disk)
-		state = "volatile";
 	return sprintf_n(buf, "%s", state);
 }
 

@@ -62,6 +62,18 @@ static int remove_one(const char *path, const struct stat *st, int flag, struct 
 	return remove(path);
 }
 
+static const char *write_yaml(struct host *h)
+{
+	static char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s.yaml", h->cache_dir);
+	f = fopen(path, "we");
+	assert_non_null(f);
+	assert_true(fputs(h->yaml, f) >= 0 && !fclose(f));
+	return path;
+}
+
 void host_open_with(struct host *h, const char *store, const struct conf_override *extra,
 		    bool restart)
 {
@@ -80,6 +92,8 @@ void host_open_with(struct host *h, const char *store, const struct conf_overrid
 				.clock = h->clock,
 				.mountpoint = "/nowhere"};
 
+	if (h->yaml)
+		args.file = write_yaml(h);
 	for (; extra && extra->name; extra++)
 		ov[args.n_overrides++] = *extra;
 	if (store) {

@@ -29,6 +29,7 @@ struct host {
 	struct cache *cache;
 	const struct clock *clock; /* NULL: the system's */
 	int ram;		   /* a tmpfs that outlives the cache, 0: none */
+	const char *yaml;	   /* a configuration that lists tiers, classes ...; NULL: none */
 };
 
 /* The system's clock, so far ahead as a test says. */
