@@ -117,10 +117,14 @@ class Mount:
         return self
 
     def _up(self):
-        """Something is mounted there that answers: what a crash left does not."""
+        """
+        Something is mounted there that answers: what a crash left does not, and what answers before and after that
+        was taken away is the directory below.
+        """
         if self.process.poll() is not None:
             raise RuntimeError(f"cogfs mount ended with {self.process.returncode}:\n{self.log_tail()}")
-        return mounted_at(self.dir) and os.statvfs(self.dir)
+        found = mounted_at(self.dir)
+        return found and os.statvfs(self.dir) and mounted_at(self.dir) == found
 
     def start_background(self, *options, within=40):
         """Mounts as a user does: the parent's exit says that it is ready."""
