@@ -62,6 +62,7 @@ struct tier_call {
 	dl_t deadline;		   /* monotonic ns, covers all tries; 0 = in 30 s */
 	const atomic_bool *cancel; /* becomes true: end soon with -ECANCELED; NULL = never */
 	bool probe;		   /* goes through an open breaker (health probes only) */
+	const char *storage_class; /* of what a put, copy or set_meta makes; NULL: the store's own */
 	bool control;		   /* keys are ours, below ".cogfs/", and no others (manifests) */
 	/* Set by the callee when it fails: */
 	struct err err;		/* for people; never a secret. Wrapped by each layer */

@@ -323,6 +323,7 @@ static int start_drain(struct cache *c)
 		.conflict = conf->write.conflict,
 		.try_deadline_ns = conf->deadlines.read_ms * NSEC_PER_MSEC,
 		.link_bodies = true,
+		.wish = class_wish,
 		.events = {.names = drain_names_hold,
 			   .done = drained,
 			   .failed = drain_failed,

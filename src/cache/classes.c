@@ -73,10 +73,14 @@ static struct class_slot *slot_get(struct cache *c, unsigned int index)
 static void classify(struct cache *c, struct obj *o)
 {
 	CLEANUP_FREE char *key = o->parent ? obj_key_locked(o) : NULL;
+	const struct class_policy *class;
+	size_t len;
 
-	if (key)
-		o->class =
-			slot_get(c, policy_match(c->policy, key, strlen(key), NULL)->index)->number;
+	if (key) {
+		if (!policy_sidecar_of(c->policy, key, strlen(key), &len, &class))
+			class = policy_match(c->policy, key, strlen(key), NULL);
+		o->class = slot_get(c, class->index)->number;
+	}
 	if (key || !o->parent) /* an orphan stays what it was */
 		o->class_gen = c->policy_gen;
 }
@@ -158,4 +162,22 @@ void classes_release(struct cache *c)
 	}
 	free(c->slots);
 	policy_set_unref(c->policy);
+}
+
+/* --- what is said of uploads --- */
+
+void class_wish(void *arg, const char *key, struct drain_wish *ret)
+{
+	struct cache *c = arg;
+	const struct tier_policy *p;
+
+	SCOPE_LOCK(&c->lock);
+	if (c->store_tier == NO_TIER)
+		return;
+	p = policy_of(c->policy, policy_match(c->policy, key, strlen(key), NULL)->index,
+		      c->store_tier);
+	ret->storage_class = p->storage_class;
+	ret->packing.zstd = p->compression.level;
+	ret->packing.level = (int)p->compression.level;
+	ret->packing.min_size = p->compression.min_size;
 }

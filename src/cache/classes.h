@@ -8,6 +8,7 @@
 #include "model/policy.h"
 
 struct cache;
+struct drain_wish;
 struct local;
 struct obj;
 
@@ -30,6 +31,9 @@ struct class_slot *obj_slot(struct cache *c, struct obj *o);
 const struct class_policy *obj_class(struct cache *c, struct obj *o);
 /* What holds for it in a tier: cache.disk_tier, ram_tier, store_tier. Never NULL. */
 const struct tier_policy *obj_policy(struct cache *c, struct obj *o, unsigned int tier);
+
+/* How the store is to keep what is at key: drain_conf.wish, arg is the cache. No lock held */
+void class_wish(void *arg, const char *key, struct drain_wish *ret);
 
 /* --- what follows from it (keep.c) --- */
 /* Whether a tier may hold an object of that size. */

@@ -42,12 +42,23 @@ struct tier_call *drain_call(struct drain_try *t, uint64_t size)
 	t->call = (struct tier_call){
 		.deadline = clock_mono(conf->clock) + conf->try_deadline_ns + extra,
 		.cancel = &t->d->cancel,
+		.storage_class = t->wish.storage_class,
 	};
 	return &t->call;
 }
 
+void drain_wish(struct drain_try *t, const char *key)
+{
+	const struct drain_conf *conf = &t->d->conf;
+
+	t->wish = (struct drain_wish){.storage_class = NULL};
+	if (conf->wish)
+		conf->wish(conf->events.arg, key, &t->wish);
+}
+
 static int run_entry(struct drain_try *t)
 {
+	drain_wish(t, t->e->op == J_RENAME ? t->e->to : t->e->key);
 	switch (t->e->op) {
 	case J_PUT:
 		return drain_put(t);

@@ -52,6 +52,12 @@ struct drain_events {
 	void *arg;
 };
 
+/* How an object is to be kept in the store. */
+struct drain_wish {
+	const char *storage_class; /* outlives the drainer; NULL: the store's own */
+	struct tier_packing packing;
+};
+
 struct drain_conf {
 	struct journal *journal;
 	struct tier *store; /* stays the caller's */
@@ -64,6 +70,8 @@ struct drain_conf {
 	int64_t retry_min_ns; /* first pause after a failure, 0 = 1 s; the others follow from it */
 	int64_t try_deadline_ns; /* of one try; large objects get size / 256 KiB/s on top */
 	bool link_bodies; /* staged files are immutable once released: the store may link to them */
+	/* What the owner wishes for a key; from any worker. NULL: nothing. arg is that of events */
+	void (*wish)(void *arg, const char *key, struct drain_wish *ret);
 	struct drain_events events;
 };
 

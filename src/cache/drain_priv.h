@@ -44,6 +44,7 @@ struct drain_try {
 	struct drain *d;
 	struct jent *e;
 	struct tier_call call; /* of the last request: why it failed */
+	struct drain_wish wish;
 	char etag[ETAG_MAX];   /* what the store has under the key now */
 	bool given_up;	       /* the store's version stays */
 	bool conflict;	       /* another host's version was met */
@@ -57,6 +58,9 @@ struct drain_try {
 
 /* t->call made new, with the deadline for that many bytes. */
 struct tier_call *drain_call(struct drain_try *t, uint64_t size);
+
+/* From here on what is put or copied is to be kept as key's class says. */
+void drain_wish(struct drain_try *t, const char *key);
 
 int drain_put(struct drain_try *t);
 int drain_mkdir(struct drain_try *t);

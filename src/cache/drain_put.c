@@ -39,7 +39,8 @@ static int open_body(struct drain_try *t, uint64_t id, struct tier_source *ret)
 		return err_set(&t->call.err, -EIO,
 			       "put %s: its staging file has %lld bytes instead of %llu", t->e->key,
 			       (long long)st.st_size, (unsigned long long)t->e->size);
-	*ret = (struct tier_source){.size = t->e->size, .immutable = conf->link_bodies};
+	*ret = (struct tier_source){
+		.size = t->e->size, .immutable = conf->link_bodies, .packing = t->wish.packing};
 	/* A link to a file that is longer than the object would be another object. */
 	if ((uint64_t)st.st_size != t->e->size)
 		ret->immutable = false;

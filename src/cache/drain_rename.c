@@ -66,7 +66,10 @@ static int copy_through(struct drain_try *t, const char *from, const struct reco
 	if (r == 0) {
 		bool link = (out.rec.known & REC_MODE) && S_ISLNK(out.rec.mode);
 		const struct tier_source body = {
-			.fd = fd, .size = link ? 0 : out.rec.size, .xxh3 = out.rec.xxh3};
+			.fd = fd,
+			.size = link ? 0 : out.rec.size,
+			.xxh3 = out.rec.xxh3,
+			.packing = t->wish.packing};
 
 		r = tier_put(store, drain_call(t, body.size), to, &body, &out.rec, pre, t->etag);
 	}
@@ -247,6 +250,7 @@ int drain_move(struct drain_try *t, const char *from, const struct record *src, 
 	bool known = src && (src->known & REC_ETAG);
 	int r = -ESTALE;
 
+	drain_wish(t, to);
 	snprintf(m.etag, sizeof(m.etag), "%s", etag ? etag : "");
 	if (m.any) /* an earlier try's own copy must not be copied again: it has its followers */
 		m.cond = TIER_IF_ABSENT;

@@ -177,8 +177,12 @@ int obj_store_says(struct cache *c, struct obj *o, const struct record *rec, int
 	if (o->dir && o->dir->n_live)
 		return 0; /* a name that is both: the directory is shown */
 	was = obj_live(o);
-	/* A symlink's size is its target's length here, and a store says what it likes. */
-	same = was && (o->size == rec->size || S_ISLNK(o->mode)) &&
+	/*
+	 * A symlink's size is its target's length here, and a store says what it likes; of what may
+	 * be packed a listing does not tell the size.
+	 */
+	same = was &&
+	       (o->size == rec->size || S_ISLNK(o->mode) || !(rec->known & REC_SIZE)) &&
 	       (!(rec->known & REC_ETAG) || (o->etag && !strcmp(o->etag, rec->etag)));
 	if (was && !same) {
 		*ret_todo = body_retire(c, o);

@@ -25,6 +25,7 @@ static const char classes[] =
 	"  - {name: through, match: \"through_*\", write: through}\n"
 	"  - {name: aged, match: \"aged_*\", tiers: {warm: {ttl: 1h}, cold: {}}}\n"
 	"  - {name: pinned, match: \"pin_*\", pinned: true, tiers: {warm: {ttl: 1h}, cold: {}}}\n"
+	"  - {name: packed, match: \"packed_*\", compression: zstd}\n"
 	"  - {name: eager, match: \"eager_*\", admission: always}\n";
 
 /* Begins anew with the classes above. */
@@ -337,6 +338,30 @@ static void a_volatile_one_is_removed_without_a_word_to_the_store(void **state)
 	obj_unref(h->cache, root);
 }
 
+static void packing_is_per_class_and_nobody_sees_it(void **state)
+{
+	static const struct conf_override none[] = {{NULL, NULL}};
+	struct host *h = *state, b = {.yaml = NULL};
+	char path[512], zeroes[1000] = {0}, back[1000];
+	struct stat st;
+
+	begin(h);
+	host_put(h, "packed_a", zeroes, sizeof(zeroes));
+	host_put(h, "other", zeroes, sizeof(zeroes));
+	assert_int_equal(host_flush(h), 0);
+	snprintf(path, sizeof(path), "%s/packed_a", h->store);
+	assert_int_equal(stat(path, &st), 0);
+	assert_true(st.st_size < 500);
+	snprintf(path, sizeof(path), "%s/other", h->store);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, sizeof(zeroes));
+	host_open_other(h, &b, none, NULL);
+	assert_own(&b, "packed_a", "size_bytes", "1000");
+	assert_int_equal(host_get(&b, "packed_a", back, sizeof(back)), sizeof(back));
+	assert_memory_equal(back, zeroes, sizeof(back));
+	host_close(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -354,6 +379,7 @@ int main(void)
 		HOST_TEST(copies_end_by_class_and_tier_and_pinned_ones_do_not),
 		HOST_TEST(admission_is_per_class),
 		HOST_TEST(a_rename_brings_bytes_where_the_new_class_keeps_them),
+		HOST_TEST(packing_is_per_class_and_nobody_sees_it),
 		HOST_TEST(a_volatile_one_is_removed_without_a_word_to_the_store),
 	};
 

@@ -179,7 +179,10 @@ int s3_etag_of(const struct http_response *response, char out[ETAG_MAX], struct 
 int s3_record_read(const struct http_response *response, uint64_t size, struct record *ret,
 		   struct err *err);
 /* x-amz-meta-*, and the storage class. */
-int s3_record_add(const struct s3 *s3, struct s3_request *rq, const struct record *rec);
+int s3_record_add(const struct s3 *s3, const struct tier_call *call, struct s3_request *rq,
+		  const struct record *rec);
+/* The storage class alone: the call's, else the store's, if it has one. */
+int s3_class_add(const struct s3 *s3, const struct tier_call *call, struct s3_request *rq);
 
 /* --- s3_xml.c --- */
 struct s3_listed {

@@ -24,8 +24,8 @@ static int copy_source(const struct s3 *s3, const char *from, struct buf *ret)
 	return buf_str(ret) ? 0 : -ENOMEM;
 }
 
-static int copy_headers(const struct s3 *s3, struct s3_request *rq, const char *source,
-			const char *etag, const struct record *rec)
+static int copy_headers(const struct s3 *s3, const struct tier_call *call, struct s3_request *rq,
+			const char *source, const char *etag, const struct record *rec)
 {
 	int rc = s3_header_add(rq, "x-amz-copy-source", source);
 
@@ -34,9 +34,9 @@ static int copy_headers(const struct s3 *s3, struct s3_request *rq, const char *
 	if (rc == 0)
 		rc = s3_header_add(rq, "x-amz-metadata-directive", rec ? "REPLACE" : "COPY");
 	if (rc == 0 && rec)
-		rc = s3_record_add(s3, rq, rec);
-	else if (rc == 0 && s3->storage_class)
-		rc = s3_header_add(rq, "x-amz-storage-class", s3->storage_class);
+		rc = s3_record_add(s3, call, rq, rec);
+	else if (rc == 0)
+		rc = s3_class_add(s3, call, rq);
 	return rc;
 }
 
@@ -54,7 +54,7 @@ static int copy_object(struct s3 *s3, struct tier_call *call, const char *source
 						   .body = HTTP_BODY_MEM,
 						   .mem = "",
 						   .patient = true};
-	int rc = copy_headers(s3, &rq, source, etag, rec);
+	int rc = copy_headers(s3, call, &rq, source, etag, rec);
 
 	if (rc == 0)
 		rc = s3_send(s3, call, &rq, &response);

@@ -63,7 +63,7 @@ static int put_object(struct s3 *s3, struct tier_call *call, struct s3_request *
 
 	rq->op = "PutObject";
 	rq->method = "PUT";
-	rc = s3_record_add(s3, rq, rec);
+	rc = s3_record_add(s3, call, rq, rec);
 	if (rc == 0)
 		rc = s3_pre_add(rq, pre);
 	if (rc < 0)

@@ -85,7 +85,15 @@ int s3_record_read(const struct http_response *response, uint64_t size, struct r
 	return 0;
 }
 
-int s3_record_add(const struct s3 *s3, struct s3_request *rq, const struct record *rec)
+int s3_class_add(const struct s3 *s3, const struct tier_call *call, struct s3_request *rq)
+{
+	const char *class = call->storage_class ? call->storage_class : s3->storage_class;
+
+	return class ? s3_header_add(rq, "x-amz-storage-class", class) : 0;
+}
+
+int s3_record_add(const struct s3 *s3, const struct tier_call *call, struct s3_request *rq,
+		  const struct record *rec)
 {
 	CLEANUP_BUF struct buf name = {0};
 	struct meta_list list = {0};
@@ -100,7 +108,5 @@ int s3_record_add(const struct s3 *s3, struct s3_request *rq, const struct recor
 	meta_list_release(&list);
 	if (rc == 0 && (rec->known & REC_ENCODING) && rec->encoding[0])
 		rc = s3_header_add(rq, "content-encoding", rec->encoding);
-	if (rc == 0 && s3->storage_class)
-		rc = s3_header_add(rq, "x-amz-storage-class", s3->storage_class);
-	return rc;
+	return rc == 0 ? s3_class_add(s3, call, rq) : rc;
 }

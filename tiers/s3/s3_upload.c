@@ -17,7 +17,7 @@ int s3_upload_create(struct s3 *s3, struct tier_call *call, const char *key,
 						   .key = key,
 						   .body = HTTP_BODY_MEM,
 						   .mem = ""};
-	int rc = s3_record_add(s3, &rq, rec);
+	int rc = s3_record_add(s3, call, &rq, rec);
 
 	s3_param_add(&rq, "uploads", "");
 	if (rc == 0)
