@@ -111,10 +111,16 @@ uint32_t ttl_fits(int64_t ttl_s)
 
 int obj_set_record(struct obj *o, const struct record *rec)
 {
+	const char *pin;
+
 	if (rec->known & REC_ETAG && obj_set_etag(o, rec->etag))
 		return -ENOMEM;
-	if (rec->known & REC_USER && set_extra(o, rec))
-		return -ENOMEM;
+	if (rec->known & REC_USER) {
+		if (set_extra(o, rec))
+			return -ENOMEM;
+		pin = obj_pin_said(o);
+		o->flags = (o->flags & ~OBJ_PINNED) | (pin && *pin == '1' ? OBJ_PINNED : 0);
+	}
 	if (rec->known & REC_SIZE)
 		o->size = rec->size;
 	if (rec->known & REC_MTIME || (!(o->known & REC_MTIME) && rec->mtime_ns))
@@ -207,7 +213,7 @@ static int64_t obj_valid_ns(struct cache *c, const struct obj *o)
 
 		valid = o->checked_ns && age < ttl_ns(c) ? ttl_ns(c) - age : 0;
 	}
-	if (o->expires_at && o->known & REC_EXPIRES) {
+	if (o->expires_at && o->known & REC_EXPIRES && !obj_is_dir(o)) {
 		int64_t left = o->expires_at * NSEC_PER_SEC - clock_wall(c->clock);
 
 		valid = left < valid ? left : valid;

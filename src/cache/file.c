@@ -402,10 +402,9 @@ static void create_init(struct cache *c, struct obj *o, mode_t mode, uid_t uid, 
 	o->uid = uid;
 	o->gid = gid;
 	o->mtime_ns = o->created_ns = now;
-	o->ttl = ttl_fits(obj_class(c, o)->ttl_s);
-	o->expires_at = o->ttl ? now / NSEC_PER_SEC + o->ttl : 0;
 	o->xxh3 = (struct xxh3){{0}};
 	o->known = REC_MODE | REC_OWNER | REC_MTIME | REC_CREATED | REC_EXPIRES | REC_USER;
+	obj_begin(c, o);
 	o->flags |= OBJ_PROBED;
 	o->epoch++;
 }

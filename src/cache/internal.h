@@ -613,6 +613,18 @@ int ram_copy_make(struct cache *c, int from, uint64_t size, const struct xxh3 *w
 		  struct ram_copy *copy);
 void ram_copy_drop(struct cache *c, struct ram_copy *copy); /* any lock; nothing where id is 0 */
 
+/* --- defaults.c: what objects begin with. All need the lock --- */
+#define LIFE_NEVER 253402300799 /* a directory's expires_at: the last second of the year 9999 */
+#define PIN_XATTR "cogfs.pinned"
+bool dir_says_life(const struct obj *dir);
+const char *obj_pin_said(const struct obj *o); /* "1", "0"; NULL: nothing */
+int obj_set_pinned(struct obj *o, const char *value); /* NULL: nothing is said. xattr.c */
+void obj_begin(struct cache *c, struct obj *o);
+/* Whether o's life is the one that its name gives it, and not set by hand. */
+bool obj_life_is_given(struct cache *c, struct obj *o);
+/* o's life becomes the one that its name gives it; whether it was another. */
+bool obj_life_follow(struct cache *c, struct obj *o);
+
 /* --- fill_end.c --- */
 /* The last block arrived: verifies and publishes; who waited is moved to out. No lock held */
 int fill_finish(struct cache *c, struct fill *f, struct list *out);

@@ -312,7 +312,7 @@ struct obj *tree_make(struct cache *c, const char *key)
 
 bool obj_expired(const struct cache *c, const struct obj *o)
 {
-	return o->expires_at && (o->known & REC_EXPIRES) &&
+	return o->expires_at && (o->known & REC_EXPIRES) && !S_ISDIR(o->mode) &&
 	       clock_wall(c->clock) >= o->expires_at * NSEC_PER_SEC;
 }
 

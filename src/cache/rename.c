@@ -191,38 +191,72 @@ static void rehome_job(struct cache *c, void *arg)
 	obj_unref(c, arg);
 }
 
-/* The class of its new name holds from here on. */
-static void class_changed(struct cache *c, struct obj *o)
+/*
+ * The class and the directories of its new name hold from here on. given: the life that it had was
+ * that of its old name. No lock held
+ */
+static void renamed(struct cache *c, struct obj *o, bool given)
 {
-	SCOPE_LOCK(&c->lock);
-	if (!obj_is_misplaced(c, o))
-		return;
-	obj_get(o);
-	job_run(c, POOL_FOREGROUND, rehome_job, o);
+	bool follows;
+
+	{
+		SCOPE_LOCK(&c->lock);
+		if (o->flags & OBJ_ORPHAN || !S_ISREG(o->mode))
+			return;
+		follows = given && obj_life_follow(c, o);
+		if (obj_is_misplaced(c, o)) {
+			obj_get(o);
+			job_run(c, POOL_FOREGROUND, rehome_job, o);
+		}
+	}
+	if (follows)
+		(void)obj_save_meta(c, o); /* it is renamed whatever becomes of that */
+}
+
+/*
+ * *ret_o: what was renamed, a new reference; NULL where nothing was. *ret_given: its life was the
+ * one that its name gave it.
+ */
+static int rename_name(struct cache *c, struct obj *from_dir, const char *from, struct obj *to_dir,
+		       const char *to, unsigned int flags, struct cache_wait *w, struct obj **ret_o,
+		       bool *ret_given)
+{
+	struct obj *o = NULL, *t = NULL;
+	int r;
+
+	SCOPE_LOCK(&c->ns);
+	{
+		SCOPE_LOCK(&c->lock);
+		r = find_ends(c, from_dir, from, to_dir, to, flags, w, &o, &t);
+		*ret_given = !r && S_ISREG(o->mode) && o->known & REC_EXPIRES &&
+			     obj_life_is_given(c, o);
+	}
+	if (!r && o != t)
+		r = rename_ends(c, o, t, to_dir, to);
+	if (!r && o != t)
+		*ret_o = obj_ref(o);
+	if (t)
+		obj_unref(c, t);
+	if (o)
+		obj_unref(c, o);
+	return r;
 }
 
 int cache_rename(struct cache *c, struct obj *from_dir, const char *from, struct obj *to_dir,
 		 const char *to, unsigned int flags, struct cache_wait *w)
 {
-	struct obj *o = NULL, *t = NULL;
+	struct obj *o = NULL;
+	bool given;
 	int r;
 
 	if (c->config->mount.read_only)
 		return -EROFS;
 	if (flags & ~RENAME_NOREPLACE)
 		return -EINVAL;
-	SCOPE_LOCK(&c->ns);
-	{
-		SCOPE_LOCK(&c->lock);
-		r = find_ends(c, from_dir, from, to_dir, to, flags, w, &o, &t);
-	}
-	if (!r && o != t)
-		r = rename_ends(c, o, t, to_dir, to);
-	if (!r && o != t)
-		class_changed(c, o);
-	if (t)
-		obj_unref(c, t);
-	if (o)
+	r = rename_name(c, from_dir, from, to_dir, to, flags, w, &o, &given);
+	if (o) {
+		renamed(c, o, given);
 		obj_unref(c, o);
+	}
 	return r;
 }

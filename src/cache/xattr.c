@@ -40,7 +40,11 @@ static int show_ttl(struct cache *c, struct obj *o, char *buf)
 {
 	int64_t left = o->expires_at - clock_wall(c->clock) / NSEC_PER_SEC;
 
-	if (!o->expires_at)
+	if (obj_is_dir(o) && !dir_says_life(o))
+		return -ENODATA;
+	if (obj_is_dir(o) && o->ttl)
+		return sprintf_n(buf, "%" PRIu32, o->ttl);
+	if (!o->expires_at || o->expires_at == LIFE_NEVER)
 		return sprintf_n(buf, "never");
 	return sprintf_n(buf, "%" PRId64, left > 0 ? left : 0);
 }
@@ -48,7 +52,11 @@ static int show_ttl(struct cache *c, struct obj *o, char *buf)
 static int show_expires_at(struct cache *c, struct obj *o, char *buf)
 {
 	(void)c;
-	return o->expires_at ? sprintf_n(buf, "%" PRId64, o->expires_at) : sprintf_n(buf, "never");
+	if (obj_is_dir(o) && (!dir_says_life(o) || o->ttl))
+		return -ENODATA;
+	return o->expires_at && o->expires_at != LIFE_NEVER
+		       ? sprintf_n(buf, "%" PRId64, o->expires_at)
+		       : sprintf_n(buf, "never");
 }
 
 static int show_created_at(struct cache *c, struct obj *o, char *buf)
@@ -176,10 +184,84 @@ static int show_last_access(struct cache *c, struct obj *o, char *buf)
 
 static int show_pinned(struct cache *c, struct obj *o, char *buf)
 {
-	return sprintf_n(buf, "%d", obj_is_dir(o) ? !!(o->flags & OBJ_PINNED) : obj_pinned(c, o));
+	if (obj_is_dir(o))
+		return obj_pin_said(o) ? sprintf_n(buf, "%s", obj_pin_said(o)) : -ENODATA;
+	return sprintf_n(buf, "%d", obj_pinned(c, o));
+}
+
+static int show_class(struct cache *c, struct obj *o, char *buf)
+{
+	return obj_is_dir(o) ? -ENODATA : sprintf_n(buf, "%s", obj_class(c, o)->name);
+}
+
+/* --- placeholders of the pattern that matched --- */
+
+/* What is at the pattern's names in o's key; *ret_key is malloc'ed. Lock held */
+static bool match_names(struct cache *c, struct obj *o, struct class_hit *ret_hit, char **ret_key)
+{
+	char *key = obj_is_dir(o) ? NULL : obj_key_locked(o);
+
+	if (key)
+		(void)policy_match(c->policy, key, strlen(key), ret_hit);
+	if (!key || !ret_hit->pattern) {
+		free(key);
+		return false;
+	}
+	*ret_key = key;
+	return true;
+}
+
+static int show_placeholder(struct cache *c, struct obj *o, const char *name, char *buf)
+{
+	CLEANUP_FREE char *key = NULL;
+	struct class_hit hit;
+	const char *text;
+	size_t len;
+
+	if (!match_names(c, o, &hit, &key) || !class_hit_get(&hit, key, name, &text, &len))
+		return -ENODATA;
+	return sprintf_n(buf, "%.*s", (int)len, text);
+}
+
+static void list_placeholders(struct cache *c, struct obj *o, FILE *out)
+{
+	CLEANUP_FREE char *key = NULL;
+	struct class_hit hit;
+
+	if (!match_names(c, o, &hit, &key))
+		return;
+	for (unsigned int i = 0; i < hit.pattern->n_names; i++)
+		fprintf(out, OWN "%s%c", hit.pattern->names[i], 0);
 }
 
 /* --- what can be set --- */
+
+/* The user's attributes, through the record that knows their limits. Lock held */
+static int change_user(struct obj *o, const char *name, const void *value, size_t len, int flags,
+		       bool remove)
+{
+	struct record rec;
+	int r;
+
+	record_init(&rec);
+	r = obj_to_record(o, &rec);
+	if (!r)
+		r = remove ? record_user_remove(&rec, name)
+			   : record_user_set(&rec, name, value, len, flags);
+	rec.known = REC_USER;
+	if (!r)
+		r = obj_set_record(o, &rec);
+	record_release(&rec);
+	return r;
+}
+
+int obj_set_pinned(struct obj *o, const char *value)
+{
+	int r = value ? change_user(o, PIN_XATTR, value, 1, 0, false)
+		      : change_user(o, PIN_XATTR, NULL, 0, 0, true);
+
+	return r == -ENODATA ? 0 : r;
+}
 
 static int parse_seconds(const char *text, int64_t *ret)
 {
@@ -203,7 +285,8 @@ static void life_changed(struct cache *c, struct obj *o)
 	o->known |= REC_EXPIRES;
 	if (o->wr)
 		o->wr->life_set = true;
-	obj_limit_life(c, o);
+	if (!obj_is_dir(o))
+		obj_limit_life(c, o);
 }
 
 static int store_ttl(struct cache *c, struct obj *o, const char *text)
@@ -215,6 +298,8 @@ static int store_ttl(struct cache *c, struct obj *o, const char *text)
 		return r;
 	o->ttl = ttl_fits(s);
 	o->expires_at = s ? clock_wall(c->clock) / NSEC_PER_SEC + s : 0;
+	if (obj_is_dir(o))
+		o->expires_at = s ? 0 : LIFE_NEVER;
 	life_changed(c, o);
 	return 0;
 }
@@ -229,6 +314,10 @@ static int store_expires_at(struct cache *c, struct obj *o, const char *text)
 		return -EINVAL;
 	o->expires_at = at;
 	o->ttl = at > now ? ttl_fits(at - now) : at ? 1 : 0;
+	if (obj_is_dir(o)) {
+		o->expires_at = at ? at : LIFE_NEVER;
+		o->ttl = 0;
+	}
 	life_changed(c, o);
 	return 0;
 }
@@ -238,11 +327,7 @@ static int store_pinned(struct cache *c, struct obj *o, const char *text)
 	(void)c;
 	if (strcmp(text, "0") && strcmp(text, "1"))
 		return -EINVAL;
-	if (*text == '1')
-		o->flags |= OBJ_PINNED;
-	else
-		o->flags &= ~OBJ_PINNED;
-	return 0;
+	return obj_set_pinned(o, text);
 }
 
 static int store_cache_key(struct cache *c, struct obj *o, const char *text)
@@ -276,6 +361,7 @@ static const struct own_xattr own_xattrs[] = {
 	{"tiers", show_tiers, NULL},
 	{"state", show_state, NULL},
 	{"key", show_key, NULL},
+	{"class", show_class, NULL},
 	{"etag", show_etag, NULL},
 	{"xxh3", show_xxh3, NULL},
 	{"size_bytes", show_size, NULL},
@@ -330,6 +416,10 @@ int cache_getxattr(struct cache *c, struct obj *o, const char *name, void *buf, 
 		r = own->show(c, o, value);
 		return r < 0 ? r : give(value, r, buf, size, ret_len);
 	}
+	if (!strncmp(name, OWN, strlen(OWN))) {
+		r = show_placeholder(c, o, name + strlen(OWN), value);
+		return r < 0 ? r : give(value, r, buf, size, ret_len);
+	}
 	if (!(o->flags & OBJ_ORPHAN) && !obj_is_dir(o) && !(o->known & REC_USER)) {
 		r = obj_refresh(c, o, true, w);
 		if (r)
@@ -355,29 +445,13 @@ int cache_listxattr(struct cache *c, struct obj *o, void *buf, size_t size, size
 	for (size_t i = 0; i < N_OWN && !S_ISLNK(o->mode); i++)
 		if (own_xattrs[i].show(c, o, value) >= 0)
 			fprintf(out, OWN "%s%c", own_xattrs[i].name, 0);
+	if (!S_ISLNK(o->mode))
+		list_placeholders(c, o, out);
 	for (struct record_xattr *x = o->extra ? o->extra->user : NULL; x; x = x->next)
-		fprintf(out, USER "%s%c", x->name, 0);
+		if (strcmp(x->name, PIN_XATTR) != 0)
+			fprintf(out, USER "%s%c", x->name, 0);
 	fclose(out);
 	return give(names, len, buf, size, ret_len);
-}
-
-/* The user's attributes, through the record that knows their limits. Lock held */
-static int change_user(struct obj *o, const char *name, const void *value, size_t len, int flags,
-		       bool remove)
-{
-	struct record rec;
-	int r;
-
-	record_init(&rec);
-	r = obj_to_record(o, &rec);
-	if (!r)
-		r = remove ? record_user_remove(&rec, name)
-			   : record_user_set(&rec, name, value, len, flags);
-	rec.known = REC_USER;
-	if (!r)
-		r = obj_set_record(o, &rec);
-	record_release(&rec);
-	return r;
 }
 
 static int change_own(struct cache *c, struct obj *o, const struct own_xattr *own,
@@ -394,6 +468,16 @@ static int change_own(struct cache *c, struct obj *o, const struct own_xattr *ow
 	return own->store(c, o, text);
 }
 
+/* A directory says nothing any more of what is made below it. Lock held */
+static int unsay(struct obj *dir, const struct own_xattr *own)
+{
+	if (own->store == store_pinned)
+		return obj_set_pinned(dir, NULL);
+	if (own->store == store_ttl || own->store == store_expires_at)
+		dir->expires_at = dir->ttl = 0;
+	return 0;
+}
+
 static int set_locked(struct cache *c, struct obj *o, const char *name, const void *value,
 		      size_t len, int flags, bool remove, struct cache_wait *w)
 {
@@ -407,8 +491,10 @@ static int set_locked(struct cache *c, struct obj *o, const char *name, const vo
 		return r;
 	if (!(o->flags & OBJ_ORPHAN) && !obj_live(o))
 		return -ENOENT;
-	if (own) /* rsync -X removes what its source has not */
-		r = remove ? 0 : change_own(c, o, own, value, len);
+	if (own && remove) /* rsync -X removes what its source has not */
+		r = obj_is_dir(o) ? unsay(o, own) : 0;
+	else if (own)
+		r = change_own(c, o, own, value, len);
 	else
 		r = change_user(o, name + strlen(USER), value, len, flags, remove);
 	if (!r)
