@@ -70,17 +70,23 @@ static struct class_slot *slot_get(struct cache *c, unsigned int index)
 
 /* --- objects --- */
 
-static void classify(struct cache *c, struct obj *o)
+/* A sidecar has the class of what it is beside. */
+static unsigned int class_of_key(struct cache *c, const char *key)
 {
-	CLEANUP_FREE char *key = o->parent ? obj_key_locked(o) : NULL;
 	const struct class_policy *class;
 	size_t len;
 
-	if (key) {
-		if (!policy_sidecar_of(c->policy, key, strlen(key), &len, &class))
-			class = policy_match(c->policy, key, strlen(key), NULL);
-		o->class = slot_get(c, class->index)->number;
-	}
+	if (!policy_sidecar_of(c->policy, key, strlen(key), &len, &class))
+		class = policy_match(c->policy, key, strlen(key), NULL);
+	return class->index;
+}
+
+static void classify(struct cache *c, struct obj *o)
+{
+	CLEANUP_FREE char *key = o->parent ? obj_key_locked(o) : NULL;
+
+	if (key)
+		o->class = slot_get(c, class_of_key(c, key))->number;
 	if (key || !o->parent) /* an orphan stays what it was */
 		o->class_gen = c->policy_gen;
 }
@@ -174,8 +180,7 @@ void class_wish(void *arg, const char *key, struct drain_wish *ret)
 	SCOPE_LOCK(&c->lock);
 	if (c->store_tier == NO_TIER)
 		return;
-	p = policy_of(c->policy, policy_match(c->policy, key, strlen(key), NULL)->index,
-		      c->store_tier);
+	p = policy_of(c->policy, class_of_key(c, key), c->store_tier);
 	ret->storage_class = p->storage_class;
 	ret->packing.zstd = p->compression.level;
 	ret->packing.level = (int)p->compression.level;

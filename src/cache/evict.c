@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cache/internal.h"
+#include "cache/sidecar.h"
 
 #define EVICT_LOOK 4096 /* bodies to look at for one that may go */
 
@@ -72,19 +73,21 @@ static void evict_name(struct cache *c, struct obj *o, const char *key)
 	obj_unref(c, dir);
 }
 
-static bool evict_one(struct cache *c, struct local *l)
+static bool has_body(const struct cache *c, const struct obj *o, const struct local *l)
+{
+	return o->flags & (l == c->disk ? OBJ_RES_DISK : OBJ_RES_RAM);
+}
+
+/* Takes the reference. ns held */
+static void evict(struct cache *c, struct obj *o, struct local *l)
 {
 	CLEANUP_FREE char *key = NULL;
-	struct obj *o;
-	bool all;
+	bool may, all;
 
-	SCOPE_LOCK(&c->ns);
 	{
 		SCOPE_LOCK(&c->lock);
-		o = pick(c, l);
-		if (!o)
-			return false;
-		key = obj_key_locked(o);
+		may = has_body(c, o, l) && evictable(c, o, l);
+		key = may ? obj_key_locked(o) : NULL;
 		all = is_volatile(c, o, l);
 		if (key && !all)
 			body_gone(c, o, l);
@@ -93,8 +96,27 @@ static bool evict_one(struct cache *c, struct local *l)
 		evict_name(c, o, key);
 	else if (key)
 		local_body_unlink(l, key);
-	count_one(c->counters, COUNTER_evictions);
+	count_add(c->counters, COUNTER_evictions, may);
 	obj_unref(c, o);
+}
+
+static bool evict_one(struct cache *c, struct local *l)
+{
+	struct obj *o, *sidecar;
+
+	SCOPE_LOCK(&c->ns);
+	{
+		SCOPE_LOCK(&c->lock);
+		o = pick(c, l);
+		if (!o)
+			return false;
+		sidecar = sidecar_peek(c, o);
+		if (sidecar)
+			obj_get(sidecar);
+	}
+	evict(c, o, l);
+	if (sidecar)
+		evict(c, sidecar, l);
 	return true;
 }
 

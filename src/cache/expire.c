@@ -13,6 +13,7 @@
 
 #include "cache/internal.h"
 #include "cache/session.h"
+#include "cache/sidecar.h"
 
 #define TICK_NS NSEC_PER_SEC
 #define SLICES 8 /* ticks for one look at every object */
@@ -75,8 +76,9 @@ static unsigned int copies_due(struct cache *c, struct obj *o)
 				 *ram = obj_policy(c, o, c->ram_tier);
 	int64_t now = clock_wall(c->clock) / NSEC_PER_SEC;
 	bool on_disk = o->flags & OBJ_RES_DISK && copy_over(disk, o, o->filled_s, now);
-	bool in_ram = o->flags & OBJ_RES_RAM && (copy_over(ram, o, o->ram_s, now) ||
-						 (disk->in && is_over(disk->ttl_s, o->filled_s, now)));
+	bool in_ram = o->flags & OBJ_RES_RAM &&
+		      (copy_over(ram, o, o->ram_s, now) ||
+		       (disk->in && is_over(disk->ttl_s, o->filled_s, now)));
 
 	return (on_disk ? RETIRED_DISK : 0) | (in_ram ? RETIRED_RAM : 0);
 }
@@ -246,6 +248,7 @@ static void tick(struct round *r)
 		watch_mapping(c, r->found[i]);
 		obj_rehome(c, r->found[i]);
 		if (in_step) {
+			sidecar_follow(c, r->found[i]);
 			obj_expire(c, r->found[i]);
 			copies_expire(c, r->found[i]);
 		}

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cache/internal.h"
+#include "cache/sidecar.h"
 
 int key_len_check(const struct cache *c, size_t len)
 {
@@ -353,31 +354,47 @@ int name_drop(struct cache *c, struct obj *o, const char *key, bool journal)
 	return 0;
 }
 
-int cache_unlink(struct cache *c, struct obj *dir, const char *name, struct cache_wait *w)
+/* *ret_sidecar: what was beside it, a new reference; or NULL. */
+static int unlink_name(struct cache *c, struct obj *dir, const char *name, struct cache_wait *w,
+		       struct obj **ret_sidecar)
 {
 	CLEANUP_FREE char *key = NULL;
 	struct obj *o;
 	int r;
 
-	if (c->config->mount.read_only)
-		return -EROFS;
 	SCOPE_LOCK(&c->ns);
 	{
 		SCOPE_LOCK(&c->lock);
 		r = child_get(c, dir, name, w, &o);
 		if (r)
 			return r;
-		if (o->flags & OBJ_BUSY)
+		r = sidecar_get(c, o, w, ret_sidecar);
+		if (!r && o->flags & OBJ_BUSY)
 			r = obj_flight_wait(c, o, w, c->config->deadlines.open_ms);
-		else if (obj_is_dir(o))
+		else if (!r && obj_is_dir(o))
 			r = -EISDIR;
 		key = obj_key_locked(o);
 	}
 	if (!r)
 		r = key ? name_drop(c, o, key, true) : -ENOMEM;
-	if (!r)
-		count_one(c->counters, COUNTER_deletes);
 	obj_unref(c, o);
+	return r;
+}
+
+int cache_unlink(struct cache *c, struct obj *dir, const char *name, struct cache_wait *w)
+{
+	struct obj *sidecar = NULL;
+	int r;
+
+	if (c->config->mount.read_only)
+		return -EROFS;
+	r = unlink_name(c, dir, name, w, &sidecar);
+	if (!r) {
+		count_one(c->counters, COUNTER_deletes);
+		sidecar_end(c, sidecar);
+	} else if (sidecar) {
+		obj_unref(c, sidecar);
+	}
 	return r;
 }
 

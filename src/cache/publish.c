@@ -14,6 +14,7 @@
 
 #include "cache/internal.h"
 #include "cache/session.h"
+#include "cache/sidecar.h"
 
 static struct xxh3 session_hash(struct wsession *wr, uint64_t size)
 {
@@ -388,10 +389,12 @@ static void copy_home(struct cache *c, struct obj *o, uint64_t size)
 void session_publish(struct cache *c, struct obj *o)
 {
 	struct xxh3 h = {{0}};
+	struct sidecar said;
 	enum ending ending;
 	struct stat st;
 	bool changed;
 
+	sidecar_publish(c, o, &said);
 	{
 		SCOPE_LOCK(&c->lock);
 		changed = o->wr->dirtied || o->wr->created;
@@ -417,6 +420,10 @@ void session_publish(struct cache *c, struct obj *o)
 		}
 	}
 	finish(c, o);
+	if (ending == END_DISCARD)
+		sidecar_release(&said);
+	else
+		sidecar_published(c, o, &said);
 	if (ending != END_DISCARD || obj_is_orphan(c, o))
 		return;
 	/* The kernel knows what was given up. */

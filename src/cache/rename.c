@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cache/internal.h"
+#include "cache/sidecar.h"
 
 /* Whether o may take t's place. Lock held, dropped in between */
 static int check_target(struct cache *c, struct obj *o, struct obj *t, unsigned int flags,
@@ -256,6 +257,7 @@ int cache_rename(struct cache *c, struct obj *from_dir, const char *from, struct
 	r = rename_name(c, from_dir, from, to_dir, to, flags, w, &o, &given);
 	if (o) {
 		renamed(c, o, given);
+		sidecar_moved(c, o);
 		obj_unref(c, o);
 	}
 	return r;

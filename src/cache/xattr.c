@@ -14,6 +14,8 @@
 #include <sys/xattr.h>
 
 #include "cache/internal.h"
+#include "cache/sidecar.h"
+#include "model/format.h"
 
 #define OWN "user.cogfs."
 #define USER "user."
@@ -150,14 +152,11 @@ static int show_size(struct cache *c, struct obj *o, char *buf)
 
 static int show_format(struct cache *c, struct obj *o, char *buf)
 {
-	const char *dot = strrchr(o->name, '.');
-
 	(void)c;
 	if (obj_is_dir(o))
 		return -ENODATA;
-	if (o->extra && o->extra->format)
-		return sprintf_n(buf, "%s", o->extra->format);
-	return dot && dot > o->name && dot[1] ? sprintf_n(buf, "%s", dot + 1) : -ENODATA;
+	format_shown(o->name, o->extra ? o->extra->format : NULL, buf, VALUE_MAX);
+	return *buf ? (int)strlen(buf) : -ENODATA;
 }
 
 static int show_cache_key(struct cache *c, struct obj *o, char *buf)
@@ -200,9 +199,13 @@ static int show_class(struct cache *c, struct obj *o, char *buf)
 static bool match_names(struct cache *c, struct obj *o, struct class_hit *ret_hit, char **ret_key)
 {
 	char *key = obj_is_dir(o) ? NULL : obj_key_locked(o);
+	const struct class_policy *class;
+	size_t len;
 
+	if (key && !policy_sidecar_of(c->policy, key, strlen(key), &len, &class))
+		len = strlen(key);
 	if (key)
-		(void)policy_match(c->policy, key, strlen(key), ret_hit);
+		(void)policy_match(c->policy, key, len, ret_hit);
 	if (!key || !ret_hit->pattern) {
 		free(key);
 		return false;
@@ -332,19 +335,22 @@ static int store_pinned(struct cache *c, struct obj *o, const char *text)
 
 static int store_cache_key(struct cache *c, struct obj *o, const char *text)
 {
-	char *copy = strdup(text);
+	const struct sidecar said = {.has = SIDECAR_KEY, .key = (char *)text};
+	struct record rec;
+	int r;
 
 	(void)c;
-	if (!o->extra)
-		o->extra = calloc(1, sizeof(*o->extra));
-	if (!copy || !o->extra) {
-		free(copy);
-		return -ENOMEM;
-	}
-	free(o->extra->cache_key);
-	o->extra->cache_key = copy;
-	o->known |= REC_USER;
-	return 0;
+	record_init(&rec);
+	r = obj_to_record(o, &rec);
+	if (!r)
+		r = sidecar_apply(&said, 0, &rec);
+	if (!r && (!rec.cache_key || strcmp(rec.cache_key, text) != 0))
+		r = -E2BIG; /* it was left out: the store's metadata has no room for it */
+	rec.known = REC_USER;
+	if (!r)
+		r = obj_set_record(o, &rec);
+	record_release(&rec);
+	return r;
 }
 
 struct own_xattr {
@@ -523,6 +529,8 @@ static int change_xattr(struct cache *c, struct obj *o, const char *name, const 
 	if (!r && own && own->store != store_pinned && own->store != store_cache_key)
 		obj_emit(c, CACHE_EV_NAME,
 			 o); /* the kernel must not believe in it for longer than its life */
+	if (!r && own && own->store != store_pinned && own->store != store_cache_key)
+		sidecar_follow(c, o);
 	return r;
 }
 
