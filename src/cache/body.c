@@ -39,7 +39,7 @@ void body_added(struct cache *c, struct obj *o, struct local *l, uint64_t cost)
 {
 	struct body *b = body_of(c, o, l);
 
-	o->flags |= body_flag(c, l);
+	o->flags = (o->flags & ~OBJ_CORRUPT) | body_flag(c, l);
 	o->body_gen++;
 	b->cost = cost;
 	body_since(c, o, l, clock_wall(c->clock) / NSEC_PER_SEC);
@@ -55,7 +55,7 @@ void body_gone(struct cache *c, struct obj *o, struct local *l)
 		return;
 	b = body_of(c, o, l);
 	if (o->flags & body_flag(c, l)) {
-		o->flags &= ~(body_flag(c, l) | OBJ_SUSPECT);
+		o->flags &= ~(body_flag(c, l) | OBJ_SUSPECT | OBJ_CORRUPT);
 		o->body_gen++;
 		local_unreserve(l, b->cost, true);
 		b->cost = 0;

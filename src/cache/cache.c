@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cache/check_live.h"
 #include "cache/internal.h"
 #include "cache/store_layers.h"
 #include "util/fsutil.h"
@@ -326,7 +327,7 @@ static int start_drain(struct cache *c)
 		.wish = class_wish,
 		.events = {.names = drain_names_hold,
 			   .done = drained,
-			   .failed = drain_failed,
+			   .failed = check_drain_failed,
 			   .moved = drained_moved,
 			   .arg = c},
 	};

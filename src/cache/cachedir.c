@@ -89,7 +89,8 @@ static int write_format(int fd, const char *path, struct err *err)
 	return r ? err_set(err, r, "cannot write %s/FORMAT: %s", path, strerror(-r)) : 0;
 }
 
-static int check_format(int fd, const char *path, bool *ret_fresh, struct err *err)
+/* -ENOENT: there is no FORMAT. */
+static int read_format(int fd, const char *path, struct err *err)
 {
 	CLEANUP_FREE char *text = NULL;
 	char writer[64] = "an unknown program";
@@ -97,9 +98,8 @@ static int check_format(int fd, const char *path, bool *ret_fresh, struct err *e
 	size_t len;
 	int r = fs_read_file(fd, "FORMAT", SMALL_FILE, &text, &len);
 
-	*ret_fresh = r == -ENOENT;
 	if (r == -ENOENT)
-		return write_format(fd, path, err);
+		return r;
 	if (r)
 		return err_set(err, r, "cannot read %s/FORMAT: %s", path, strerror(-r));
 	/* The number, the UUID, and the program that made the directory. */
@@ -110,6 +110,14 @@ static int check_format(int fd, const char *path, bool *ret_fresh, struct err *e
 	return err_set(err, -EPROTO,
 		       "%s has cache format %u, written by %s; this is cogfs %s with format %d",
 		       path, number, writer, COGFS_VERSION, FORMAT_NUMBER);
+}
+
+static int check_format(int fd, const char *path, bool *ret_fresh, struct err *err)
+{
+	int r = read_format(fd, path, err);
+
+	*ret_fresh = r == -ENOENT;
+	return *ret_fresh ? write_format(fd, path, err) : r;
 }
 
 /* --- lock --- */
@@ -373,6 +381,28 @@ int cachedir_open(const char *path, int locked_fd, const char *mountpoint, struc
 	}
 	*ret_dir = dir;
 	*ret_state = state;
+	return 0;
+}
+
+int cachedir_inspect(const char *path, int *ret_fd, bool *ret_state_good, struct err *err)
+{
+	CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CLEANUP_FREE char *text = NULL;
+	struct cachedir_state state;
+	size_t len;
+	int r;
+
+	if (fd < 0)
+		return err_set(err, -errno, "cannot open the cache directory %s: %s", path,
+			       strerror(errno));
+	r = read_format(fd, path, err);
+	if (r == -ENOENT)
+		return err_set(err, -EPROTO, "%s is no cogfs cache: it has no FORMAT file", path);
+	if (r)
+		return r;
+	r = fs_read_file(fd, "state", SMALL_FILE, &text, &len);
+	*ret_state_good = !r && state_whole(text, len) && state_parse(text, &state);
+	*ret_fd = steal_fd(&fd);
 	return 0;
 }
 

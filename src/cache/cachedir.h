@@ -46,6 +46,11 @@ struct cachedir_state {
 int cachedir_open(const char *path, int locked_fd, const char *mountpoint, struct cachedir *ret_dir,
 		  struct cachedir_state *ret_state, struct err *err);
 /*
+ * Looks at a directory without changing it: *ret_fd is it, *ret_state_good whether its checkpoint
+ * is whole. -EPROTO: it is no cache, or has another format.
+ */
+int cachedir_inspect(const char *path, int *ret_fd, bool *ret_state_good, struct err *err);
+/*
  * Takes the lock alone, for a supervisor that hands it to its workers: the descriptor
  * (close-on-exec), or -EBUSY as above. It is held as long as any process has the descriptor open.
  */

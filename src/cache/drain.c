@@ -125,8 +125,28 @@ static void note_success(struct drain *d)
 	d->unsynced = true;
 }
 
+/*
+ * The bytes of a put that cannot be trusted any more go to no store, and must not stand in the way
+ * of what replaces or deletes them. Takes key.
+ */
+static void drop_replaced(struct drain *d, char *key, uint64_t seq)
+{
+	struct jent newest;
+
+	if (!key || journal_find(d->conf.journal, key, &newest)) {
+		free(key);
+		return;
+	}
+	if (newest.seq != seq && newest.state != J_HELD)
+		(void)journal_drop(d->conf.journal, seq, true);
+	jent_release(&newest);
+	free(key);
+}
+
 static void try_failed(struct drain_try *t, int r)
 {
+	char *bad = r == -EBADMSG ? strdup(t->e->key) : NULL;
+	uint64_t seq = t->e->seq;
 	struct drain *d = t->d;
 	bool outage = t->call.transient || r == -ETIMEDOUT;
 	int64_t min = d->conf.retry_min_ns, pause = pause_of(t->e, min, min * RETRY_MAX);
@@ -146,6 +166,7 @@ static void try_failed(struct drain_try *t, int r)
 	if (d->conf.events.failed)
 		d->conf.events.failed(d->conf.events.arg, t->e, r, err_text(&t->call.err, r));
 	journal_retry(d->conf.journal, t->e, r, pause);
+	drop_replaced(d, bad, seq);
 }
 
 /* Under the names that the objects have now. */

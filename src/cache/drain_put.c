@@ -50,20 +50,22 @@ static int open_body(struct drain_try *t, uint64_t id, struct tier_source *ret)
 
 /*
  * The checksum goes with the metadata, so it is computed before; a body that changes meanwhile
- * is refused.
+ * is refused. Where the last close left one, -EBADMSG: the bytes are not the ones that were closed
+ * any more, and no store is to get them.
  */
 static int hash_body(struct drain_try *t, struct tier_source *src)
 {
+	const struct record *rec = &t->e->rec;
 	struct xxh3 h;
-	int r;
+	int r = xxh3_of_fd(src->fd, src->size, &h);
 
-	if (!(t->e->rec.known & REC_XXH3) || !xxh3_known(&t->e->rec.xxh3)) {
-		r = xxh3_of_fd(src->fd, src->size, &h);
-		if (r)
-			return err_set(&t->call.err, r, "put %s: cannot read its staging file",
-				       t->e->key);
+	if (r)
+		return err_set(&t->call.err, r, "put %s: cannot read its staging file", t->e->key);
+	if (!(rec->known & REC_XXH3) || !xxh3_known(&rec->xxh3))
 		journal_hashed(t->d->conf.journal, t->e, &h);
-	}
+	else if (!xxh3_equal(&rec->xxh3, &h))
+		return err_set(&t->call.err, -EBADMSG,
+			       "put %s: its bytes do not have their checksum any more", t->e->key);
 	src->xxh3 = t->e->rec.xxh3;
 	return 0;
 }
@@ -94,6 +96,8 @@ static int put_body(struct drain_try *t)
 		if (r == 0)
 			r = put_source(t, &src, &base);
 		close(src.fd);
+		if (r == -EBADMSG && journal_staging_id(t->d->conf.journal, t->e) != id)
+			continue; /* a writer has the file by now */
 		if (r || t->given_up || journal_staging_id(t->d->conf.journal, t->e) == id)
 			return r;
 		base.cond = TIER_IF_MATCH;

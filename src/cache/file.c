@@ -370,6 +370,8 @@ static int open_any(struct cache *c, struct obj *o, int flags, struct cache_wait
 		return -ENOENT;
 	if (o->flags & OBJ_ARCHIVED)
 		return -EREMOTE;
+	if (o->flags & OBJ_CORRUPT && !o->wr && !(flags & O_TRUNC))
+		return -EIO;
 	if ((flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC)
 		return open_write(c, o, flags & ~O_CREAT, w, slot, ret_file);
 	return open_read(c, o, flags, w, slot, ret_file);

@@ -65,6 +65,8 @@ enum obj_flags {
 	OBJ_SUSPECT = 1 << 8, /* filled shortly before a crash of the machine: verify before use */
 	/* its bytes came with the answer to a lookup, and nobody has opened it since */
 	OBJ_BROUGHT = 1 << 12,
+	/* its only bytes are not the ones that were closed: nobody gets to read them */
+	OBJ_CORRUPT = 1 << 13,
 };
 
 /* Rare parts of a record. */
@@ -303,6 +305,7 @@ struct cache {
 	 * trusted
 	 */
 	bool moving;
+	bool checking; /* fsck is under way */
 	bool scanned; /* the scan is through: what is found later is counted at once */
 	/* the tmpfs was handed over, and the scan is not through: there may be bodies in it, */
 	bool ram_left;

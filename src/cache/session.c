@@ -58,6 +58,8 @@ struct wsession *session_new(struct cache *c, struct obj *o, uint64_t id, int fd
 	wr->id = id;
 	wr->fd = fd;
 	wr->hash = fresh ? xxh3_stream_new() : NULL;
+	if (fresh)
+		o->flags &= ~OBJ_CORRUPT; /* nothing of it is left */
 	session_look(wr);
 	o->wr = wr;
 	wr->size_max = obj_size_max(c, o);

@@ -40,15 +40,45 @@ static int parse_timeout(const json_t *value, struct control_request *ret, struc
 	return 0;
 }
 
-enum { FIELD_PATH = 1 << 0, FIELD_TIMEOUT = 1 << 1 };
+static int parse_flag(const json_t *value, const char *name, bool *ret, struct err *err)
+{
+	if (!json_is_boolean(value))
+		return err_set(err, -EINVAL, "%s: true or false is wanted", name);
+	*ret = json_is_true(value);
+	return 0;
+}
+
+static int parse_repair(const json_t *value, struct control_request *ret, struct err *err)
+{
+	return parse_flag(value, "repair", &ret->repair, err);
+}
+
+static int parse_cold(const json_t *value, struct control_request *ret, struct err *err)
+{
+	return parse_flag(value, "cold", &ret->cold, err);
+}
+
+static int parse_bytes(const json_t *value, struct control_request *ret, struct err *err)
+{
+	return parse_flag(value, "bytes", &ret->bytes, err);
+}
+
+enum {
+	FIELD_PATH = 1 << 0,
+	FIELD_TIMEOUT = 1 << 1,
+	FIELD_REPAIR = 1 << 2,
+	FIELD_COLD = 1 << 3,
+	FIELD_BYTES = 1 << 4,
+};
 
 static const struct {
 	const char *name;
 	unsigned int bit;
 	int (*parse)(const json_t *value, struct control_request *ret, struct err *err);
 } fields[] = {
-	{"path", FIELD_PATH, parse_path},
-	{"timeout_ms", FIELD_TIMEOUT, parse_timeout},
+	{"path", FIELD_PATH, parse_path},	{"timeout_ms", FIELD_TIMEOUT, parse_timeout},
+	{"repair", FIELD_REPAIR, parse_repair}, {"cold", FIELD_COLD, parse_cold},
+	{"bytes", FIELD_BYTES, parse_bytes},
 };
 
 static const struct {
@@ -59,6 +89,7 @@ static const struct {
 	[CONTROL_VERSION] = {"version", 0},
 	[CONTROL_ERRORS] = {"errors", 0},
 	[CONTROL_FLUSH] = {"flush", FIELD_PATH | FIELD_TIMEOUT},
+	[CONTROL_FSCK] = {"fsck", FIELD_REPAIR | FIELD_COLD | FIELD_BYTES},
 };
 
 static int parse_verb(const json_t *json, struct control_request *ret, struct err *err)

@@ -10,6 +10,8 @@
  *	flush	 waits until the stores have everything below path
  *		 path	     a key; "" or left out: everything
  *		 timeout_ms  how long at most; left out: as long as it takes
+ *	fsck	 checks the cache against itself; findings come as {"progress": {"finding": {...}}}
+ *		 repair, cold, bytes	see cache/check.h; left out: false
  *
  * The answer is JSON lines: {"progress": {...}} while it takes time, and as the last one either the
  * result or {"error": TEXT, "errno": N}.
@@ -17,17 +19,25 @@
 #ifndef CONTROL_REQUEST_H
 #define CONTROL_REQUEST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "util/err.h"
 
-enum control_verb { CONTROL_STATS, CONTROL_VERSION, CONTROL_ERRORS, CONTROL_FLUSH };
-#define CONTROL_VERBS 4
+enum control_verb {
+	CONTROL_STATS,
+	CONTROL_VERSION,
+	CONTROL_ERRORS,
+	CONTROL_FLUSH,
+	CONTROL_FSCK,
+};
+#define CONTROL_VERBS 5
 
 struct control_request {
 	enum control_verb verb;
 	char *path;	    /* a safe key, or "" */
 	int64_t timeout_ms; /* -1: none */
+	bool repair, cold, bytes;
 };
 
 /* -EINVAL, -ENAMETOOLONG, -EOPNOTSUPP for a verb that is not known, -ENOMEM: with a text in err. */

@@ -35,8 +35,7 @@ struct work {
 
 /* --- lines --- */
 
-/* Takes json; without memory the line is lost, and the reader sees that the answer has no end. */
-static void say(struct control_reply *reply, json_t *json)
+void control_say(struct control_reply *reply, json_t *json)
 {
 	CLEANUP_FREE char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
 
@@ -46,7 +45,7 @@ static void say(struct control_reply *reply, json_t *json)
 
 void control_refuse(struct control_reply *reply, int error, const char *text)
 {
-	say(reply, json_pack("{s:o, s:i}", "error", stats_text(text), "errno", -error));
+	control_say(reply, json_pack("{s:o, s:i}", "error", stats_text(text), "errno", -error));
 	control_reply_end(reply);
 }
 
@@ -57,14 +56,14 @@ static void run_stats(struct control *c, uid_t uid, struct control_reply *reply)
 	struct sample sample;
 
 	sample_take(&c->observed, &sample);
-	say(reply, stats_json(&sample));
+	control_say(reply, stats_json(&sample));
 	control_reply_end(reply);
 }
 
 static void run_version(struct control *c, uid_t uid, struct control_reply *reply)
 {
-	say(reply, json_pack("{s:s, s:s, s:s}", "version", COGFS_VERSION, "libfuse",
-			     COGFS_LIBFUSE_VERSION, "build", COGFS_BUILD_KIND));
+	control_say(reply, json_pack("{s:s, s:s, s:s}", "version", COGFS_VERSION, "libfuse",
+				     COGFS_LIBFUSE_VERSION, "build", COGFS_BUILD_KIND));
 	control_reply_end(reply);
 }
 
@@ -85,7 +84,7 @@ static void run_errors(struct control *c, uid_t uid, struct control_reply *reply
 	for (char *line; list && (line = strsep(&rest, "\n"));)
 		if (*line)
 			json_array_append_new(list, stats_text(line));
-	say(reply, list ? json_pack("{s:o}", "errors", list) : NULL);
+	control_say(reply, list ? json_pack("{s:o}", "errors", list) : NULL);
 	control_reply_end(reply);
 }
 
@@ -102,8 +101,8 @@ static void progress(void *arg, uint64_t entries, uint64_t bytes)
 	w->told = true;
 	w->entries = entries;
 	w->bytes = bytes;
-	say(w->reply, json_pack("{s:{s:I, s:I}}", "progress", "entries", (json_int_t)entries,
-				"bytes", (json_int_t)bytes));
+	control_say(w->reply, json_pack("{s:{s:I, s:I}}", "progress", "entries",
+					(json_int_t)entries, "bytes", (json_int_t)bytes));
 }
 
 static void say_flushed(struct work *w, int r, uint64_t held)
@@ -111,8 +110,8 @@ static void say_flushed(struct work *w, int r, uint64_t held)
 	char text[128];
 
 	if (!r) {
-		say(w->reply, json_pack("{s:b, s:s, s:i, s:I}", "done", 1, "path", w->req.path,
-					"left", 0, "held", (json_int_t)held));
+		control_say(w->reply, json_pack("{s:b, s:s, s:i, s:I}", "done", 1, "path",
+						w->req.path, "left", 0, "held", (json_int_t)held));
 		return;
 	}
 	if (r == -ETIMEDOUT && w->told)
@@ -120,8 +119,8 @@ static void say_flushed(struct work *w, int r, uint64_t held)
 			 w->entries, w->entries == 1 ? " is" : "s are");
 	else
 		snprintf(text, sizeof(text), "%s", strerror(-r));
-	say(w->reply,
-	    json_pack("{s:s, s:i, s:I}", "error", text, "errno", -r, "held", (json_int_t)held));
+	control_say(w->reply, json_pack("{s:s, s:i, s:I}", "error", text, "errno", -r, "held",
+					(json_int_t)held));
 }
 
 static void run_flush(struct work *w)
@@ -135,7 +134,8 @@ static void run_flush(struct work *w)
 	if (!control_is_master(w->control, w->uid))
 		r = authorise_owner(cache, w->req.path, w->uid, &err);
 	if (r) {
-		say(w->reply, json_pack("{s:s, s:i}", "error", err_text(&err, r), "errno", -r));
+		control_say(w->reply,
+			    json_pack("{s:s, s:i}", "error", err_text(&err, r), "errno", -r));
 		return;
 	}
 	if (w->req.timeout_ms >= 0)
@@ -144,12 +144,28 @@ static void run_flush(struct work *w)
 	say_flushed(w, r, held);
 }
 
+static void run_fsck(struct work *w)
+{
+	const struct control_work work = {.control = w->control,
+					  .req = &w->req,
+					  .reply = w->reply,
+					  .uid = w->uid,
+					  .cancel = &w->cancel};
+
+	control_fsck(&work);
+}
+
+static void (*const workers[CONTROL_VERBS])(struct work *w) = {
+	[CONTROL_FLUSH] = run_flush,
+	[CONTROL_FSCK] = run_fsck,
+};
+
 static void work_main(struct pool_job *job)
 {
 	struct work *w = container_of(job, struct work, job);
 	struct control_reply *reply = w->reply;
 
-	run_flush(w);
+	workers[w->req.verb](w);
 	{
 		SCOPE_LOCK(&w->control->lock);
 		list_del(&w->on_control);
@@ -215,10 +231,9 @@ void control_works_cancel(struct control *c)
 
 static void (*const lookers[CONTROL_VERBS])(struct control *c, uid_t uid,
 					    struct control_reply *reply) = {
-	[CONTROL_STATS] = run_stats,
-	[CONTROL_VERSION] = run_version,
-	[CONTROL_ERRORS] = run_errors,
-	[CONTROL_FLUSH] = NULL, /* a work */
+	[CONTROL_STATS] = run_stats,   [CONTROL_VERSION] = run_version,
+	[CONTROL_ERRORS] = run_errors, [CONTROL_FLUSH] = NULL, /* works */
+	[CONTROL_FSCK] = NULL,
 };
 
 void control_run(struct control *c, struct control_request *req, uid_t uid,

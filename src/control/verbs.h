@@ -7,7 +7,9 @@
 #ifndef CONTROL_VERBS_H
 #define CONTROL_VERBS_H
 
+#include <jansson.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "control/control.h"
@@ -35,6 +37,19 @@ void control_run(struct control *c, struct control_request *req, uid_t uid,
 		 struct control_reply *reply);
 /* The error as the last line, and the end. */
 void control_refuse(struct control_reply *reply, int error, const char *text);
+
+/* One line; takes json. Without memory it is lost, and the reader sees that there is no end. */
+void control_say(struct control_reply *reply, json_t *json);
+
+/* --- works: each answers req on its own thread, but for the end; cancel is asked now and then --- */
+struct control_work {
+	struct control *control;
+	const struct control_request *req;
+	struct control_reply *reply;
+	uid_t uid;
+	const atomic_bool *cancel;
+};
+void control_fsck(const struct control_work *work); /* work_fsck.c */
 
 /* Ends what is under way, and lets nothing new begin. */
 void control_works_cancel(struct control *c);

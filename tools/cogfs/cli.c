@@ -57,6 +57,22 @@ const struct cli_verb cli_verbs[] = {
 		.run = cmd_flush,
 	},
 	{
+		.name = "fsck",
+		.args = "[DIR]",
+		.text = "check a cache against itself, and repair it",
+		.more = "DIR is any path in a mount, which is checked beside its load, or a cache "
+			"directory that nobody uses; without it, the configuration's cache "
+			"directory. Each finding is a line: path, tier, what is wrong, and what "
+			"was done or what would help. Bodies are compared with their checksums, "
+			"files on their way to the store with the journal, and the journal with "
+			"itself. Without --repair nothing is changed. What no store has yet is "
+			"never dropped: it is kept in aside/ beside objects/. It exits as fsck(8) "
+			"does: 0 nothing is wrong, 1 all was repaired, 4 something is left, 8 it "
+			"could not be checked, 16 used wrongly.",
+		.options = cmd_fsck_options,
+		.run = cmd_fsck,
+	},
+	{
 		.name = "config",
 		.args = "check|show|init [FILE]",
 		.text = "check or show the configuration, or begin one",

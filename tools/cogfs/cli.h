@@ -77,6 +77,7 @@ int cmd_stats(const struct cli_verb *verb, int argc, char **argv);
 int cmd_flush(const struct cli_verb *verb, int argc, char **argv);
 int cmd_path(const struct cli_verb *verb, int argc, char **argv);
 int cmd_key(const struct cli_verb *verb, int argc, char **argv);
+int cmd_fsck(const struct cli_verb *verb, int argc, char **argv);
 int cmd_help(const struct cli_verb *verb, int argc, char **argv);
 int cmd_version(const struct cli_verb *verb, int argc, char **argv);
 
@@ -87,6 +88,7 @@ extern const struct cli_option cmd_stats_options[];
 extern const struct cli_option cmd_flush_options[];
 extern const struct cli_option cmd_path_options[];
 extern const struct cli_option cmd_key_options[];
+extern const struct cli_option cmd_fsck_options[];
 extern const struct cli_option cmd_help_options[];
 extern const struct cli_option cmd_version_options[];
 

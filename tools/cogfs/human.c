@@ -46,6 +46,13 @@ void progress_show(struct progress *p, uint64_t entries, uint64_t bytes)
 
 	if (!isatty(STDERR_FILENO))
 		return;
+	if (p->counts_up) {
+		fprintf(stderr, "\r\033[K%s %" PRIu64 " done, %s", p->what, entries,
+			human_size(bytes, left, sizeof(left)));
+		fflush(stderr);
+		p->shown = true;
+		return;
+	}
 	if (entries > p->most)
 		p->most = entries;
 	filled = p->most ? (size_t)((p->most - entries) * BAR_WIDTH / p->most) : BAR_WIDTH;

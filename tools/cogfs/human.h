@@ -17,6 +17,7 @@ struct progress {
 	const char *what; /* "flush" */
 	bool shown;
 	uint64_t most; /* the most that was ever left: 0 % */
+	bool counts_up; /* nobody knows how much there is: what is done is shown, without a bar */
 };
 
 /* left of entries and bytes; a bar from the most that was left down to nothing. */
