@@ -5,7 +5,7 @@
  *
  * A directory has no life of its own. In its record ttl is what objects below it begin with, or
  * expires_at is when they end; LIFE_NEVER there says that they do not, where both 0 say nothing.
- * pinned is kept as an attribute of the user's, below a name that no user can set.
+ * pinned is kept as an attribute of the user's, by a name that users neither set nor see.
  */
 #include <string.h>
 

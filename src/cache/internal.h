@@ -618,7 +618,7 @@ void ram_copy_drop(struct cache *c, struct ram_copy *copy); /* any lock; nothing
 
 /* --- defaults.c: what objects begin with. All need the lock --- */
 #define LIFE_NEVER 253402300799 /* a directory's expires_at: the last second of the year 9999 */
-#define PIN_XATTR "cogfs.pinned"
+#define PIN_XATTR "cogfs_pinned" /* in records; users cannot set it by that name */
 bool dir_says_life(const struct obj *dir);
 const char *obj_pin_said(const struct obj *o); /* "1", "0"; NULL: nothing */
 int obj_set_pinned(struct obj *o, const char *value); /* NULL: nothing is said. xattr.c */

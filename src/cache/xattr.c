@@ -395,6 +395,12 @@ static bool is_user(const char *name)
 	return !strncmp(name, USER, strlen(USER)) && name[strlen(USER)];
 }
 
+/* What is told by another name. */
+static bool is_hidden(const char *name)
+{
+	return !strcmp(name, USER PIN_XATTR);
+}
+
 /* --- the calls --- */
 
 static int give(const void *value, size_t len, void *buf, size_t size, size_t *ret_len)
@@ -415,7 +421,7 @@ int cache_getxattr(struct cache *c, struct obj *o, const char *name, void *buf, 
 	char value[VALUE_MAX];
 	int r;
 
-	if (!is_user(name))
+	if (!is_user(name) || is_hidden(name))
 		return -ENODATA;
 	SCOPE_LOCK(&c->lock);
 	if (own) {
@@ -518,7 +524,7 @@ static int change_xattr(struct cache *c, struct obj *o, const char *name, const 
 		return -EOPNOTSUPP;
 	if (c->config->mount.read_only)
 		return -EROFS;
-	if (!strncmp(name, OWN, strlen(OWN)) && (!own || !own->store))
+	if (is_hidden(name) || (!strncmp(name, OWN, strlen(OWN)) && (!own || !own->store)))
 		return 0; /* copied along with a file that was listed here */
 	r = set_locked(c, o, name, value, len, flags, remove, w);
 	if (r)

@@ -24,6 +24,7 @@ class Request:
         self.query = parts.query
         self.began = time.monotonic()
         self.answered = None  # first byte of the answer
+        self.headers = {}  # names in lower case
 
     def key(self):
         return self.path.split("/", 2)[2] if self.path.count("/") >= 2 else ""
@@ -194,6 +195,7 @@ class _Pair:
         expects = False
         for line in head.split(b"\r\n")[1:]:
             name, _, value = line.partition(b":")
+            request.headers[name.decode("latin-1").lower()] = value.decode("latin-1").strip()
             if name.lower() == b"content-length":
                 length = int(value)
             elif name.lower() == b"expect":
