@@ -112,12 +112,11 @@ static void do_create(struct racer *r)
 	struct cfile *f;
 	struct twait t;
 	char name[8];
-	int rc;
+	int rc, flags = O_WRONLY | (dice(r, 2) ? O_TRUNC : O_EXCL); /* the same in each round */
 
 	pick_name(r, &dir, name, sizeof(name));
-	rc = CALL(&t, cache_create(r->h->cache, dir, name, 0644, 0, 0,
-				   O_WRONLY | (dice(r, 2) ? O_TRUNC : O_EXCL), &t.w, NULL, &o,
-				   &attr, &f));
+	rc = CALL(&t, cache_create(r->h->cache, dir, name, 0644, 0, 0, flags, &t.w, NULL, &o, &attr,
+				   &f));
 	obj_unref(r->h->cache, dir);
 	outcome(r, "create", rc);
 	if (rc)
@@ -203,6 +202,7 @@ static void do_unlink(struct racer *r)
 static void do_attributes(struct racer *r)
 {
 	struct stat st = {.st_mode = 0600 | dice(r, 64), .st_size = dice(r, 3000)};
+	unsigned int set = dice(r, 2) ? CACHE_SET_MODE : CACHE_SET_SIZE;
 	struct cache_attr attr;
 	struct twait t;
 	struct obj *dir, *o;
@@ -219,9 +219,7 @@ static void do_attributes(struct racer *r)
 	if (dice(r, 2))
 		rc = CALL(&t, cache_setxattr(r->h->cache, o, "user.colour", "blue", 4, 0, &t.w));
 	else
-		rc = CALL(&t,
-			  cache_setattr(r->h->cache, o, NULL, &st,
-					dice(r, 2) ? CACHE_SET_MODE : CACHE_SET_SIZE, &t.w, &attr));
+		rc = CALL(&t, cache_setattr(r->h->cache, o, NULL, &st, set, &t.w, &attr));
 	outcome(r, "set", rc);
 	outcome(r, "getattr", CALL(&t, cache_getattr(r->h->cache, o, &t.w, &attr)));
 	obj_unref(r->h->cache, o);
