@@ -423,7 +423,7 @@ void session_publish(struct cache *c, struct obj *o)
 	if (ending == END_DISCARD)
 		sidecar_release(&said);
 	else
-		sidecar_published(c, o, &said);
+		sidecar_noted(c, o, &said);
 	if (ending != END_DISCARD || obj_is_orphan(c, o))
 		return;
 	/* The kernel knows what was given up. */

@@ -73,8 +73,11 @@ static bool is_sidecar(struct cache *c, struct obj *o)
 
 /* --- what a sidecar says --- */
 
-/* What fd says is in ret; an empty file, which somebody is about to write, says nothing. */
-static void read_sidecar(struct cache *c, struct obj *s, int fd, struct sidecar *ret)
+/*
+ * What fd says is in ret; an empty file, which somebody is about to write, says nothing. whole: the
+ * writing is over, so that what cannot be read is an error.
+ */
+static void read_sidecar(struct cache *c, struct obj *s, int fd, bool whole, struct sidecar *ret)
 {
 	CLEANUP_FREE char *text = malloc(SIDECAR_MAX + 1);
 	struct err err = {0};
@@ -83,7 +86,7 @@ static void read_sidecar(struct cache *c, struct obj *s, int fd, struct sidecar 
 
 	if (len > 0)
 		r = sidecar_parse(text, (size_t)len, ret, &err);
-	if (r) {
+	if (r && whole) {
 		err_wrap(&err, r, "what it says of the file beside it is ignored");
 		obj_note_error(c, s, r, err_text(&err, r));
 	}
@@ -101,7 +104,7 @@ static bool read_body(struct cache *c, struct obj *s, struct sidecar *ret)
 	fd = body_open_locked(c, s, &tier);
 	pthread_mutex_unlock(&c->lock);
 	if (fd >= 0)
-		read_sidecar(c, s, fd, ret);
+		read_sidecar(c, s, fd, true, ret);
 	pthread_mutex_lock(&c->lock);
 	obj_put_locked(c, s);
 	return fd >= 0 && ret->has;
@@ -237,7 +240,7 @@ static void take_present(struct cache *c, struct obj *n)
 	sidecar_release(&said);
 }
 
-void sidecar_publish(struct cache *c, struct obj *o, struct sidecar *ret)
+static void look(struct cache *c, struct obj *o, bool whole, struct sidecar *ret)
 {
 	bool changed, sidecar;
 
@@ -247,6 +250,9 @@ void sidecar_publish(struct cache *c, struct obj *o, struct sidecar *ret)
 		changed = (o->wr->dirtied || o->wr->created) && !o->wr->killed &&
 			  !(o->flags & OBJ_ORPHAN);
 		sidecar = is_sidecar(c, o);
+		/* The last flush looked at it. A sidecar is read again: now it is whole. */
+		if (whole && !sidecar && o->wr->put_seq && !o->wr->changed)
+			changed = false;
 	}
 	if (!changed)
 		return;
@@ -255,9 +261,19 @@ void sidecar_publish(struct cache *c, struct obj *o, struct sidecar *ret)
 		take_present(c, o);
 		return;
 	}
-	read_sidecar(c, o, o->wr->fd, ret);
+	read_sidecar(c, o, o->wr->fd, whole, ret);
 	SCOPE_LOCK(&c->lock);
 	life_of_sidecar(c, o, ret);
+}
+
+void sidecar_flush(struct cache *c, struct obj *o, struct sidecar *ret)
+{
+	look(c, o, false, ret);
+}
+
+void sidecar_publish(struct cache *c, struct obj *o, struct sidecar *ret)
+{
+	look(c, o, true, ret);
 }
 
 /* What the sidecar s says becomes N's. No lock held */
@@ -278,7 +294,7 @@ static void tell_owner(struct cache *c, struct obj *s, const struct sidecar *sai
 	obj_unref(c, n);
 }
 
-void sidecar_published(struct cache *c, struct obj *o, struct sidecar *said)
+void sidecar_noted(struct cache *c, struct obj *o, struct sidecar *said)
 {
 	tell_owner(c, o, said);
 	sidecar_release(said);

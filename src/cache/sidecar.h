@@ -24,12 +24,15 @@ struct obj;
 #define SIDECAR_GRACE_S 3
 
 /*
- * o's written file is about to be published: its format is told from its bytes; N takes its
- * sidecar, N.meta N's life. ret gets what N.meta says, for sidecar_published(), which releases it.
- * No lock held
+ * o's written file is about to be journalled at a flush, or published: its format is told from its
+ * bytes; N takes its sidecar, N.meta N's life. ret gets what N.meta says, for sidecar_noted(), which
+ * releases it. A flush may come in the middle of the writing: what cannot be read then is not
+ * complained about. No lock held
  */
+void sidecar_flush(struct cache *c, struct obj *o, struct sidecar *ret);
 void sidecar_publish(struct cache *c, struct obj *o, struct sidecar *ret);
-void sidecar_published(struct cache *c, struct obj *o, struct sidecar *said);
+/* The change of o is in the journal: N learns what N.meta said. No lock held */
+void sidecar_noted(struct cache *c, struct obj *o, struct sidecar *said);
 
 /* o has its name from now on. No lock held */
 void sidecar_moved(struct cache *c, struct obj *o);

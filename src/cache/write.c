@@ -12,6 +12,7 @@
 
 #include "cache/internal.h"
 #include "cache/session.h"
+#include "cache/sidecar.h"
 #include "util/fsutil.h"
 
 /*
@@ -277,6 +278,20 @@ static bool flush_closes(struct cache *c, struct wsession *wr, unsigned int flag
 	return wr->closed && !was;
 }
 
+static int flush_note(struct cache *c, struct obj *o, bool hold)
+{
+	struct sidecar said;
+	int r;
+
+	sidecar_flush(c, o, &said);
+	r = session_note(c, o, hold);
+	if (r)
+		sidecar_release(&said);
+	else
+		sidecar_noted(c, o, &said);
+	return r;
+}
+
 int cache_flush(struct cache *c, struct cfile *f, unsigned int flags, struct cache_wait *w)
 {
 	struct obj *o = f->obj;
@@ -292,7 +307,7 @@ int cache_flush(struct cache *c, struct cfile *f, unsigned int flags, struct cac
 	}
 	through = flush_is_through(c, o, flags);
 	if (!w->deadline && (flush_closes(c, o->wr, flags) | looks_changed(c, o->wr)))
-		r = session_note(c, o, !through);
+		r = flush_note(c, o, !through);
 	{
 		SCOPE_LOCK(&c->lock);
 		f->slot->put_seq = o->wr->put_seq;
