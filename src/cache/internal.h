@@ -616,6 +616,9 @@ int ram_copy_make(struct cache *c, int from, uint64_t size, const struct xxh3 *w
 		  struct ram_copy *copy);
 void ram_copy_drop(struct cache *c, struct ram_copy *copy); /* any lock; nothing where id is 0 */
 
+/* --- xattr.c --- */
+const char *obj_state(struct cache *c, struct obj *o); /* as user.cogfs.state. Lock held */
+
 /* --- defaults.c: what objects begin with. All need the lock --- */
 #define LIFE_NEVER 253402300799 /* a directory's expires_at: the last second of the year 9999 */
 #define PIN_XATTR "cogfs_pinned" /* in records; users cannot set it by that name */

@@ -106,19 +106,20 @@ static int show_tiers(struct cache *c, struct obj *o, char *buf)
 	return len;
 }
 
+const char *obj_state(struct cache *c, struct obj *o)
+{
+	if (o->flags & OBJ_ARCHIVED)
+		return "archived";
+	if ((o->wr || o->flags & OBJ_ALONE) && S_ISREG(o->mode) && obj_volatile(c, o))
+		return "volatile";
+	if (o->wr || (o->exist == EX_LOCAL && has_store(c) && !(o->flags & OBJ_ALONE)))
+		return "dirty";
+	return o->fill ? "filling" : "clean";
+}
+
 static int show_state(struct cache *c, struct obj *o, char *buf)
 {
-	const char *state = "clean";
-
-	if (o->flags & OBJ_ARCHIVED)
-		state = "archived";
-	else if ((o->wr || o->flags & OBJ_ALONE) && S_ISREG(o->mode) && obj_volatile(c, o))
-		state = "volatile";
-	else if (o->wr || (o->exist == EX_LOCAL && has_store(c) && !(o->flags & OBJ_ALONE)))
-		state = "dirty";
-	else if (o->fill)
-		state = "filling";
-	return sprintf_n(buf, "%s", state);
+	return sprintf_n(buf, "%s", obj_state(c, o));
 }
 
 static int show_key(struct cache *c, struct obj *o, char *buf)

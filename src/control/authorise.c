@@ -37,11 +37,10 @@ static int block(struct blocking_wait *b)
 	return b->err;
 }
 
-/* The owner of what is at path, as far as that is known for sure. */
-static int owner_of(struct cache *cache, const char *path, struct blocking_wait *b, uid_t *ret_uid)
+static int look(struct cache *cache, const char *path, struct blocking_wait *b,
+		struct obj **ret_obj, struct cache_attr *ret_attr)
 {
 	struct obj *obj = NULL;
-	struct cache_attr attr;
 	int r;
 
 	while ((r = cache_resolve(cache, path, &b->w, &obj)) == CACHE_PENDING) {
@@ -52,31 +51,43 @@ static int owner_of(struct cache *cache, const char *path, struct blocking_wait 
 	if (r)
 		return r;
 	cache_wait_init(&b->w, wake);
-	while ((r = cache_getattr(cache, obj, &b->w, &attr)) == CACHE_PENDING) {
+	while ((r = cache_getattr(cache, obj, &b->w, ret_attr)) == CACHE_PENDING) {
 		r = block(b);
 		if (r)
 			break;
 	}
-	obj_unref(cache, obj);
-	if (!r)
-		*ret_uid = attr.st.st_uid;
+	if (r)
+		obj_unref(cache, obj);
+	else
+		*ret_obj = obj;
+	return r;
+}
+
+int lookup_blocking(struct cache *cache, const char *path, struct obj **ret_obj,
+		    struct cache_attr *ret_attr)
+{
+	struct blocking_wait b = {.lock = PTHREAD_MUTEX_INITIALIZER,
+				  .cond = PTHREAD_COND_INITIALIZER};
+	int r;
+
+	cache_wait_init(&b.w, wake);
+	r = look(cache, path, &b, ret_obj, ret_attr);
+	pthread_mutex_destroy(&b.lock);
+	pthread_cond_destroy(&b.cond);
 	return r;
 }
 
 int authorise_owner(struct cache *cache, const char *path, uid_t uid, struct err *err)
 {
-	struct blocking_wait b = {.lock = PTHREAD_MUTEX_INITIALIZER,
-				  .cond = PTHREAD_COND_INITIALIZER};
-	uid_t owner = 0;
-	int r;
+	struct cache_attr attr;
+	struct obj *obj;
+	int r = lookup_blocking(cache, path, &obj, &attr);
 
-	cache_wait_init(&b.w, wake);
-	r = owner_of(cache, path, &b, &owner);
-	pthread_mutex_destroy(&b.lock);
-	pthread_cond_destroy(&b.cond);
 	if (r && r != -ENOENT && r != -ENOTDIR)
 		return err_set(err, r, "%s: %s", path, strerror(-r));
-	if (r || owner != uid)
+	if (!r)
+		obj_unref(cache, obj);
+	if (r || attr.st.st_uid != uid)
 		return err_set(err, -EACCES,
 			       "%s: not yours; root and the mount's owner may do this anywhere",
 			       *path ? path : "/");

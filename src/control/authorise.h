@@ -14,4 +14,11 @@
  */
 int authorise_owner(struct cache *cache, const char *path, uid_t uid, struct err *err);
 
+/*
+ * What is at path, all that is known of it, and a reference. Blocks like a lookup. -ENOENT; others
+ * are those of a store that does not answer.
+ */
+int lookup_blocking(struct cache *cache, const char *path, struct obj **ret_obj,
+		    struct cache_attr *ret_attr);
+
 #endif

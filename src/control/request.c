@@ -89,6 +89,7 @@ static const struct {
 	[CONTROL_VERSION] = {"version", 0},
 	[CONTROL_ERRORS] = {"errors", 0},
 	[CONTROL_FLUSH] = {"flush", FIELD_PATH | FIELD_TIMEOUT},
+	[CONTROL_EXPLAIN] = {"explain", FIELD_PATH},
 	[CONTROL_FSCK] = {"fsck", FIELD_REPAIR | FIELD_COLD | FIELD_BYTES},
 };
 

@@ -10,6 +10,7 @@
  *	flush	 waits until the stores have everything below path
  *		 path	     a key; "" or left out: everything
  *		 timeout_ms  how long at most; left out: as long as it takes
+ *	explain	 what is known of path: class, place, life, and what a read would do
  *	fsck	 checks the cache against itself; findings come as {"progress": {"finding": {...}}}
  *		 repair, cold, bytes	see cache/check.h; left out: false
  *
@@ -30,8 +31,9 @@ enum control_verb {
 	CONTROL_ERRORS,
 	CONTROL_FLUSH,
 	CONTROL_FSCK,
+	CONTROL_EXPLAIN,
 };
-#define CONTROL_VERBS 5
+#define CONTROL_VERBS 6
 
 struct control_request {
 	enum control_verb verb;

@@ -144,20 +144,33 @@ static void run_flush(struct work *w)
 	say_flushed(w, r, held);
 }
 
+static struct control_work work_of(struct work *w)
+{
+	return (struct control_work){.control = w->control,
+				     .req = &w->req,
+				     .reply = w->reply,
+				     .uid = w->uid,
+				     .cancel = &w->cancel};
+}
+
 static void run_fsck(struct work *w)
 {
-	const struct control_work work = {.control = w->control,
-					  .req = &w->req,
-					  .reply = w->reply,
-					  .uid = w->uid,
-					  .cancel = &w->cancel};
+	const struct control_work work = work_of(w);
 
 	control_fsck(&work);
+}
+
+static void run_explain(struct work *w)
+{
+	const struct control_work work = work_of(w);
+
+	control_explain(&work);
 }
 
 static void (*const workers[CONTROL_VERBS])(struct work *w) = {
 	[CONTROL_FLUSH] = run_flush,
 	[CONTROL_FSCK] = run_fsck,
+	[CONTROL_EXPLAIN] = run_explain,
 };
 
 static void work_main(struct pool_job *job)
@@ -233,7 +246,7 @@ static void (*const lookers[CONTROL_VERBS])(struct control *c, uid_t uid,
 					    struct control_reply *reply) = {
 	[CONTROL_STATS] = run_stats,   [CONTROL_VERSION] = run_version,
 	[CONTROL_ERRORS] = run_errors, [CONTROL_FLUSH] = NULL, /* works */
-	[CONTROL_FSCK] = NULL,
+	[CONTROL_FSCK] = NULL,	       [CONTROL_EXPLAIN] = NULL,
 };
 
 void control_run(struct control *c, struct control_request *req, uid_t uid,

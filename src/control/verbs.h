@@ -49,7 +49,8 @@ struct control_work {
 	uid_t uid;
 	const atomic_bool *cancel;
 };
-void control_fsck(const struct control_work *work); /* work_fsck.c */
+void control_fsck(const struct control_work *work);    /* work_fsck.c */
+void control_explain(const struct control_work *work); /* work_explain.c */
 
 /* Ends what is under way, and lets nothing new begin. */
 void control_works_cancel(struct control *c);

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from lib.mounts import cogfs
 from lib.servers import ACCESS, SECRET
 from lib.wait import eventually
 
@@ -239,3 +240,41 @@ def test_directories_say_what_is_made_below(new_mount, store):
     a.flush()
     b = new_mount("b", store)
     assert 900 <= int(own(b, "d/g", "ttl")) <= 1000 and own(b, "d/g", "pinned") == "1"
+
+
+def explain(mount, path):
+    result = cogfs("explain", "--json", mount / path)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_explain(new_mount, store):
+    """cogfs explain: class, pattern, placeholders, place, life, why it is kept or not, and what a read would do."""
+    a = mount_with(
+        new_mount, store,
+        {"name": "frames", "match": "{video_id}/frame_{n}.jpg", "ttl": "1d", "tiers": {"warm": {"ttl": "1h"}, "cold": {}}},
+        {"name": "streamed", "match": "s/*", "tiers": ["cold"]},
+        {"name": "hot", "match": "hot/*", "tiers": ["ram"]},
+    )  # fmt: skip
+    write(a, "v1/frame_7.jpg", b"x" * 100_000)
+    write(a, "s/f", b"x" * 100_000)
+    a.flush()
+    told = explain(a, "v1/frame_7.jpg")
+    assert told["path"] == "v1/frame_7.jpg" and told["class"] == "frames"
+    assert told["pattern"] == "{video_id}/frame_{n}.jpg"
+    assert told["placeholders"] == {"video_id": "v1", "n": "7"}
+    assert told["state"] == "clean" and set(told["copies"]) == {"warm", "cold"}
+    assert told["class_tiers"] == "warm (for 3600 s), cold"
+    assert 86000 < int(told["expires"].split()[1]) <= 86400
+    assert told["kept"].startswith("yes") and told["read"] == "is served from warm, without the store"
+    streamed = explain(a, "s/f")
+    assert streamed["kept"] == "no: its class has no tier here"
+    assert streamed["read"] == "streams it from cold and keeps nothing"
+    none = explain(a, "hot/nowhere/near")
+    assert none["class"] == "default" and none["state"] == "absent"
+    assert explain(a, "hot/none")["kept"] == "no: there is nothing; no store is asked for its class"
+    b = new_mount("b", store)
+    cold = explain(b, "v1/frame_7.jpg")
+    assert cold["class"] == "default" and cold["kept"] == "no: nobody has read it here yet"
+    assert cold["read"] == "fetches it from cold and keeps it in warm"
+    assert "pattern        {video_id}/frame_{n}.jpg" in cogfs("explain", a / "v1/frame_7.jpg").stdout

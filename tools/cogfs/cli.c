@@ -57,6 +57,17 @@ const struct cli_verb cli_verbs[] = {
 		.run = cmd_flush,
 	},
 	{
+		.name = "explain",
+		.args = "PATH",
+		.text = "tell why a file is where it is, and what a read would do",
+		.more = "Its class, the pattern that matched and what its placeholders stand for; "
+			"the tiers that its class has, those that have it, and since when; when it "
+			"expires; why it is kept here or not; and what a read would do now. PATH "
+			"need not be there.",
+		.options = cmd_explain_options,
+		.run = cmd_explain,
+	},
+	{
 		.name = "fsck",
 		.args = "[DIR]",
 		.text = "check a cache against itself, and repair it",
