@@ -25,8 +25,8 @@ struct obj;
 
 /*
  * o's written file is about to be journalled at a flush, or published: its format is told from its
- * bytes; N takes its sidecar, N.meta N's life. ret gets what N.meta says, for sidecar_noted(), which
- * releases it. A flush may come in the middle of the writing: what cannot be read then is not
+ * bytes; N takes its sidecar, N.meta N's life. ret gets what N.meta says, for sidecar_noted(),
+ * which releases it. A flush may come in the middle of the writing: what cannot be read then is not
  * complained about. No lock held
  */
 void sidecar_flush(struct cache *c, struct obj *o, struct sidecar *ret);

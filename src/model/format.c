@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Formats by their first bytes and by name. Some bytes are a proof (PNG), some are shared by formats
- * that only the name tells apart (a ZIP archive may be an npz), and some formats have no mark at all
- * (msgpack, text): there the name decides, unless the bytes prove something else.
+ * Formats by their first bytes and by name. Some bytes are a proof (PNG), some are shared by
+ * formats that only the name tells apart (a ZIP archive may be an npz), and some formats have no
+ * mark at all (msgpack, text): there the name decides, unless the bytes prove something else.
  */
 #include "model/format.h"
 

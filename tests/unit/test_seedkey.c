@@ -209,47 +209,21 @@ static void test_limits(void **state)
 	assert_int_equal(seed_path_of(SEED_003, SEED_PKL, key, path, &err), -ENAMETOOLONG);
 }
 
+/* What keys are made of, and what might be mistaken for it. */
+/* clang-format off */
+static const char *const pieces[] = {
+	"video", "keyframes", "transcript", "segment_frames", "descriptions", "frame_",
+	"frame_1", "segment_id=", "start_time=0", "end_time=_end_", ":", ":", ":", ":",
+	"embedding", "00ff", "default", "embeddings", "misc", "pipeline", "/", "%", "%2F", ".",
+	"..", ".pkl", ".jpg", "p", "segments", "transcripts", "=", "\n", "segment_id=0",
+	"metadata", ".cogfs",
+};
+/* clang-format on */
+
 /* Keys of pieces that are likely to collide: a key without parameters comes back as it was, so no
  * two of them share a path. */
 static void test_random_keys(void **state)
 {
-	static const char *const pieces[] = {
-		"video",
-		"keyframes",
-		"transcript",
-		"segment_frames",
-		"descriptions",
-		"frame_",
-		"frame_1",
-		"segment_id=",
-		"start_time=0",
-		"end_time=_end_",
-		":",
-		":",
-		":",
-		":",
-		"embedding",
-		"00ff",
-		"default",
-		"embeddings",
-		"misc",
-		"pipeline",
-		"/",
-		"%",
-		"%2F",
-		".",
-		"..",
-		".pkl",
-		".jpg",
-		"p",
-		"segments",
-		"transcripts",
-		"=",
-		"\n",
-		"segment_id=0",
-		"metadata",
-		".cogfs",
-	};
 	char key[SEED_KEY_MAX + 1], path[KEY_MAX + 1], back[SEED_KEY_MAX + 1], again[KEY_MAX + 1];
 
 	(void)state;

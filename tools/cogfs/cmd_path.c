@@ -173,7 +173,8 @@ static bool own_key(const char *path, char out[CACHE_KEY_MAX + 1])
 
 /*
  * The path below the root of the mount, of something that may not be there: from the nearest
- * directory above that is. malloc'ed. A relative path that leads into no mount is below one already.
+ * directory above that is. malloc'ed. A relative path that leads into no mount is below one
+ * already.
  */
 static int path_in_mount(const char *path, char **ret_path, struct err *err)
 {
