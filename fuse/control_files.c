@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +21,7 @@
 #define NAMES_TIMEOUT_S 60
 
 struct control_file {
+	_Atomic unsigned int refs; /* the handle's, and those of reads that are being answered */
 	char *text;
 	size_t len;
 	struct control_talk *talk;
@@ -125,9 +127,9 @@ static int fill(struct driver *d, struct control_file *cf, fuse_ino_t ino, uid_t
 	return d->control->render(d->control_arg, name, uid, &cf->text, &cf->len);
 }
 
-static void file_free(struct control_file *cf)
+static void file_put(struct control_file *cf)
 {
-	if (!cf)
+	if (atomic_fetch_sub(&cf->refs, 1) > 1)
 		return;
 	control_talk_free(cf->talk);
 	free(cf->text);
@@ -137,10 +139,14 @@ static void file_free(struct control_file *cf)
 static int file_new(fuse_req_t req, fuse_ino_t ino, struct control_file **ret)
 {
 	struct control_file *cf = calloc(1, sizeof(*cf));
-	int rc = cf ? fill(fuse_req_userdata(req), cf, ino, fuse_req_ctx(req)->uid) : -ENOMEM;
+	int rc;
 
+	if (!cf)
+		return -ENOMEM;
+	atomic_init(&cf->refs, 1);
+	rc = fill(fuse_req_userdata(req), cf, ino, fuse_req_ctx(req)->uid);
 	if (rc)
-		file_free(cf);
+		file_put(cf);
 	else
 		*ret = cf;
 	return rc;
@@ -160,7 +166,7 @@ static int open_file(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return rc;
 	fh = handle_new(&d->handles);
 	if (!fh) {
-		file_free(cf);
+		file_put(cf);
 		return -ENFILE;
 	}
 	fh->control = cf;
@@ -204,7 +210,10 @@ void control_read(fuse_req_t req, struct handle *fh, size_t size, off_t off)
 	} else {
 		size_t left = cf->len - (size_t)off;
 
+		/* With the answer out, the handle may be gone before the call returns. */
+		atomic_fetch_add(&cf->refs, 1);
 		fuse_reply_buf(req, cf->text + off, left < size ? left : size);
+		file_put(cf);
 	}
 }
 
@@ -224,7 +233,8 @@ void control_write(fuse_req_t req, struct handle *fh, const char *buf, size_t si
 
 void control_release(struct handle *fh)
 {
-	file_free(fh->control);
+	if (fh->control)
+		file_put(fh->control);
 	fh->control = NULL;
 }
 

@@ -81,9 +81,9 @@ build() {
 sanitizer_environment() {
 	local reports=$1
 
-	export ASAN_OPTIONS="detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1:exitcode=99${reports:+:log_path=$reports/asan}"
+	export ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=1:exitcode=99${reports:+:log_path=$reports/asan}"
 	export UBSAN_OPTIONS="print_stacktrace=1:exitcode=99${reports:+:log_path=$reports/ubsan}"
-	export TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp:second_deadlock_stack=1:die_after_fork=0:exitcode=99${reports:+:log_path=$reports/tsan}"
+	export TSAN_OPTIONS="second_deadlock_stack=1:die_after_fork=0:exitcode=99${reports:+:log_path=$reports/tsan}"
 	export LSAN_OPTIONS="exitcode=99"
 }
 
