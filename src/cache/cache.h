@@ -341,6 +341,13 @@ struct cache_tier_stats {
 	uint64_t bytes, max_bytes, objects;
 	int state; /* 0 up, 1 degraded (breaker half open), 2 down */
 };
+/* The background verification. */
+struct cache_scrub_stats {
+	bool running;		 /* a pass is under way */
+	uint64_t objects, bytes; /* of this pass, or of the last one */
+	uint64_t passes;	 /* that were ended, restarts included */
+	int64_t last_s;		 /* since the last one ended; 0 = none */
+};
 struct cache_stats {
 	uint64_t objects_known; /* in memory */
 	uint64_t dirty_objects, dirty_bytes, held_objects;
@@ -348,6 +355,7 @@ struct cache_stats {
 	uint64_t fills, waits;	/* under way now */
 	uint64_t open_files;
 	bool degraded, scanning;
+	struct cache_scrub_stats scrub;
 	struct cache_tier_stats tiers[4];
 	unsigned int n_tiers;
 };
