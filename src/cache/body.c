@@ -39,9 +39,12 @@ void body_added(struct cache *c, struct obj *o, struct local *l, uint64_t cost)
 {
 	struct body *b = body_of(c, o, l);
 
+	(void)obj_slot(c, o);
+	class_uncharge(c, o);
 	o->flags = (o->flags & ~OBJ_CORRUPT) | body_flag(c, l);
 	o->body_gen++;
 	b->cost = cost;
+	class_charge(c, o);
 	body_since(c, o, l, clock_wall(c->clock) / NSEC_PER_SEC);
 	list_del(&b->lru);
 	list_add_tail(l == c->disk ? &c->lru_disk : &c->lru_ram, &b->lru);
@@ -54,12 +57,14 @@ void body_gone(struct cache *c, struct obj *o, struct local *l)
 	if (!l)
 		return;
 	b = body_of(c, o, l);
+	class_uncharge(c, o);
 	if (o->flags & body_flag(c, l)) {
 		o->flags &= ~(body_flag(c, l) | OBJ_SUSPECT | OBJ_CORRUPT);
 		o->body_gen++;
 		local_unreserve(l, b->cost, true);
 		b->cost = 0;
 	}
+	class_charge(c, o);
 	list_del(&b->lru);
 }
 
@@ -441,7 +446,9 @@ static void body_weigh(struct cache *c, struct obj *o, struct local *l, int fd)
 	if (!(o->flags & body_flag(c, l)))
 		return;
 	local_adjust(l, (int64_t)cost - (int64_t)b->cost);
+	class_uncharge(c, o);
 	b->cost = cost;
+	class_charge(c, o);
 }
 
 /* The root has no object in a store: what is set on it is this host's. */

@@ -360,6 +360,17 @@ struct cache_stats {
 	unsigned int n_tiers;
 };
 void cache_stats(struct cache *c, struct cache_stats *ret);
+/*
+ * What was counted since this process began, for each class and, in it, each type of its objects:
+ * what {artifact} stands for in their paths; "" without one. Bytes and files are those here.
+ */
+struct cache_class_stats {
+	char name[64], type[64];
+	uint64_t hits, misses, sets, deletes, evictions, expirations;
+	uint64_t bytes, files;
+};
+/* The caller frees *ret_stats. -ENOMEM */
+int cache_class_stats(struct cache *c, struct cache_class_stats **ret_stats, size_t *ret_n);
 struct counters *cache_counters(struct cache *c);
 const struct config *cache_config(struct cache *c);
 

@@ -8,6 +8,7 @@
  * as the set of policies is the one that it was matched by, and its name the one that was matched.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,8 @@
 #include "cache/internal.h"
 
 #define SLOTS_MAX UINT16_MAX
+#define TYPES_MAX 64
+#define TYPE_LEN_MAX 63 /* longer ones are none */
 
 /* The policy of a class in a tier that is not there. */
 static const struct tier_policy nowhere = {
@@ -33,7 +36,15 @@ static unsigned int index_of(const struct policy_set *set, const char *name)
 	return n - 1;
 }
 
-static struct class_slot *slot_new(struct cache *c, unsigned int index)
+static void slot_free(struct class_slot *s)
+{
+	free(s->name);
+	free(s->type);
+	free(s);
+}
+
+static struct class_slot *slot_new(struct cache *c, unsigned int index, const char *type,
+				   size_t len)
 {
 	struct class_slot **v = realloc(c->slots, (c->n_slots + 1) * sizeof(struct class_slot *));
 	struct class_slot *s;
@@ -45,8 +56,9 @@ static struct class_slot *slot_new(struct cache *c, unsigned int index)
 	if (!s)
 		return NULL;
 	s->name = strdup(policy_class(c->policy, index)->name);
-	if (!s->name) {
-		free(s);
+	s->type = strndup(type, len);
+	if (!s->name || !s->type) {
+		slot_free(s);
 		return NULL;
 	}
 	s->index = index;
@@ -55,17 +67,69 @@ static struct class_slot *slot_new(struct cache *c, unsigned int index)
 	return s;
 }
 
-/* Of a class of the present set; where there is no memory for it, the first: the default class's */
-static struct class_slot *slot_get(struct cache *c, unsigned int index)
+static bool slot_is(const struct class_slot *s, unsigned int index, const char *name,
+		    const char *type, size_t len)
+{
+	return s->index == index && !strncmp(s->type, type, len) && !s->type[len] &&
+	       !strcmp(s->name, name);
+}
+
+/* How many types have been met, and whether this one has. */
+static unsigned int count_types(const struct cache *c, const char *type, size_t len, bool *ret_met)
+{
+	unsigned int n = 0;
+
+	*ret_met = false;
+	for (unsigned int i = 0; i < c->n_slots; i++) {
+		bool first = c->slots[i]->type[0];
+
+		for (unsigned int k = 0; k < i && first; k++)
+			first = strcmp(c->slots[k]->type, c->slots[i]->type) != 0;
+		n += first;
+		*ret_met |= !strncmp(c->slots[i]->type, type, len) && !c->slots[i]->type[len];
+	}
+	return n;
+}
+
+static struct class_slot *slot_find(struct cache *c, unsigned int index, const char *type,
+				    size_t len)
 {
 	const char *name = policy_class(c->policy, index)->name;
-	struct class_slot *s;
 
 	for (unsigned int i = 0; i < c->n_slots; i++)
-		if (c->slots[i]->index == index && !strcmp(c->slots[i]->name, name))
+		if (slot_is(c->slots[i], index, name, type, len))
 			return c->slots[i];
-	s = c->n_slots < SLOTS_MAX ? slot_new(c, index) : NULL;
+	return NULL;
+}
+
+/*
+ * Of a class of the present set; where there is no memory for it, the first: the default class's.
+ * Types come from paths, so that they are limited.
+ */
+static struct class_slot *slot_get(struct cache *c, unsigned int index, const char *type,
+				   size_t len)
+{
+	struct class_slot *s = slot_find(c, index, type, len);
+	bool met;
+
+	if (!s && len &&
+	    (len > TYPE_LEN_MAX || (count_types(c, type, len, &met) >= TYPES_MAX && !met)))
+		return slot_get(c, index, "", 0);
+	if (!s && c->n_slots < SLOTS_MAX)
+		s = slot_new(c, index, type, len);
 	return s ? s : c->slots[0];
+}
+
+static struct class_slot *slot_of_key(struct cache *c, const char *key)
+{
+	struct class_hit hit;
+	const struct class_policy *class = policy_match(c->policy, key, strlen(key), &hit);
+	const char *type = "";
+	size_t len = 0;
+
+	if (hit.pattern && !class_hit_get(&hit, key, "artifact", &type, &len))
+		len = 0;
+	return slot_get(c, class->index, type, len);
 }
 
 /* --- objects --- */
@@ -81,12 +145,44 @@ static unsigned int class_of_key(struct cache *c, const char *key)
 	return class->index;
 }
 
+/* What o has here. */
+static bool has_bytes(const struct obj *o, uint64_t *ret_bytes)
+{
+	*ret_bytes = o->flags & OBJ_RES_DISK ? o->disk.cost : o->ram.cost;
+	return o->flags & (OBJ_RES_DISK | OBJ_RES_RAM);
+}
+
+void class_uncharge(struct cache *c, const struct obj *o)
+{
+	struct class_slot *s = c->slots[o->class];
+	uint64_t bytes;
+
+	if (!has_bytes(o, &bytes))
+		return;
+	s->bytes -= bytes;
+	s->files--;
+}
+
+void class_charge(struct cache *c, const struct obj *o)
+{
+	struct class_slot *s = c->slots[o->class];
+	uint64_t bytes;
+
+	if (!has_bytes(o, &bytes))
+		return;
+	s->bytes += bytes;
+	s->files++;
+}
+
 static void classify(struct cache *c, struct obj *o)
 {
 	CLEANUP_FREE char *key = o->parent ? obj_key_locked(o) : NULL;
 
-	if (key)
-		o->class = slot_get(c, class_of_key(c, key))->number;
+	if (key) {
+		class_uncharge(c, o);
+		o->class = slot_of_key(c, key)->number;
+		class_charge(c, o);
+	}
 	if (key || !o->parent) /* an orphan stays what it was */
 		o->class_gen = c->policy_gen;
 }
@@ -96,6 +192,21 @@ struct class_slot *obj_slot(struct cache *c, struct obj *o)
 	if (o->class_gen != c->policy_gen)
 		classify(c, o);
 	return c->slots[o->class];
+}
+
+void class_count(struct cache *c, struct obj *o, enum class_counter counter)
+{
+	obj_slot(c, o)->counts[counter]++;
+}
+
+void class_count_name(struct cache *c, const struct obj *dir, const char *name,
+		      enum class_counter counter)
+{
+	CLEANUP_FREE char *above = obj_key_locked(dir);
+	CLEANUP_FREE char *key = above ? key_join(above, name) : NULL;
+
+	if (key)
+		slot_of_key(c, key)->counts[counter]++;
 }
 
 const struct class_policy *obj_class(struct cache *c, struct obj *o)
@@ -155,19 +266,47 @@ int classes_take(struct cache *c)
 	policy_set_unref(old);
 	for (unsigned int i = 0; i < c->n_slots; i++)
 		c->slots[i]->index = index_of(c->policy, c->slots[i]->name);
-	if (!c->n_slots && !slot_new(c, policy_n_classes(c->policy) - 1))
+	if (!c->n_slots && !slot_new(c, policy_n_classes(c->policy) - 1, "", 0))
 		return -ENOMEM;
 	return 0;
 }
 
 void classes_release(struct cache *c)
 {
-	for (unsigned int i = 0; i < c->n_slots; i++) {
-		free(c->slots[i]->name);
-		free(c->slots[i]);
-	}
+	for (unsigned int i = 0; i < c->n_slots; i++)
+		slot_free(c->slots[i]);
 	free(c->slots);
 	policy_set_unref(c->policy);
+}
+
+/* --- statistics --- */
+
+static void copy_stats(const struct class_slot *s, struct cache_class_stats *ret)
+{
+	snprintf(ret->name, sizeof(ret->name), "%s", s->name);
+	snprintf(ret->type, sizeof(ret->type), "%s", s->type);
+	ret->hits = s->counts[CLASS_HITS];
+	ret->misses = s->counts[CLASS_MISSES];
+	ret->sets = s->counts[CLASS_SETS];
+	ret->deletes = s->counts[CLASS_DELETES];
+	ret->evictions = s->counts[CLASS_EVICTIONS];
+	ret->expirations = s->counts[CLASS_EXPIRATIONS];
+	ret->bytes = s->bytes;
+	ret->files = s->files;
+}
+
+int cache_class_stats(struct cache *c, struct cache_class_stats **ret_stats, size_t *ret_n)
+{
+	SCOPE_LOCK(&c->lock);
+	struct cache_class_stats *v = calloc(c->n_slots, sizeof(*v));
+
+	if (!v)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < c->n_slots; i++)
+		copy_stats(c->slots[i], &v[i]);
+	*ret_stats = v;
+	*ret_n = c->n_slots;
+	return 0;
 }
 
 /* --- what is said of uploads --- */

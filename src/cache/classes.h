@@ -14,16 +14,40 @@ struct obj;
 
 #define NO_TIER UINT_MAX /* in place of conf_tier.index: there is none of that type */
 
-/* A class as this cache has met it: struct obj names it by its number. */
+/* What is counted for each class, beside cache.counters. */
+enum class_counter {
+	CLASS_HITS,
+	CLASS_MISSES,
+	CLASS_SETS,
+	CLASS_DELETES,
+	CLASS_EVICTIONS,
+	CLASS_EXPIRATIONS,
+	CLASS_COUNTERS,
+};
+
+/*
+ * A class as this cache has met it, with objects of one type: what {artifact} stands for in their
+ * paths. struct obj names it by its number.
+ */
 struct class_slot {
-	char *name;
+	char *name, *type;  /* type "": none, or one too many */
 	unsigned int index; /* in the present set of policies */
 	uint16_t number;
+	uint64_t counts[CLASS_COUNTERS];
+	uint64_t bytes, files; /* here: each object once, though it may have two copies */
 };
 
 /* Takes the set of policies that the configuration has now; at the start and after each change. */
 int classes_take(struct cache *c);
 void classes_release(struct cache *c);
+
+/* One more for o's class; for that of a name in dir, which may have no obj. */
+void class_count(struct cache *c, struct obj *o, enum class_counter counter);
+void class_count_name(struct cache *c, const struct obj *dir, const char *name,
+		      enum class_counter counter);
+/* Around each change of what o has here: before it, and after. */
+void class_uncharge(struct cache *c, const struct obj *o);
+void class_charge(struct cache *c, const struct obj *o);
 
 /* o's class as it is now: matched again where o was renamed or the policies were replaced. */
 struct class_slot *obj_slot(struct cache *c, struct obj *o);

@@ -89,6 +89,8 @@ static void evict(struct cache *c, struct obj *o, struct local *l)
 		may = has_body(c, o, l) && evictable(c, o, l);
 		key = may ? obj_key_locked(o) : NULL;
 		all = is_volatile(c, o, l);
+		if (may)
+			class_count(c, o, CLASS_EVICTIONS);
 		if (key && !all)
 			body_gone(c, o, l);
 	}

@@ -33,6 +33,13 @@ struct round {
 	size_t n;
 };
 
+static void count_expired(struct cache *c, struct obj *o)
+{
+	SCOPE_LOCK(&c->lock);
+	class_count(c, o, CLASS_EXPIRATIONS);
+	count_one(c->counters, COUNTER_expirations);
+}
+
 void obj_expire(struct cache *c, struct obj *o)
 {
 	CLEANUP_FREE char *key = NULL;
@@ -45,6 +52,7 @@ void obj_expire(struct cache *c, struct obj *o)
 		    !obj_expired(c, o))
 			return;
 		key = obj_key_locked(o);
+		(void)obj_slot(c, o); /* while it has a name */
 		sure = !has_store(c) || tier_can(c->store, TIER_CAP_COND_DELETE) ||
 		       o->exist == EX_LOCAL ||
 		       clock_wall(c->clock) / NSEC_PER_SEC > o->expires_at + UNSURE_DELETE_S;
@@ -54,7 +62,7 @@ void obj_expire(struct cache *c, struct obj *o)
 	if (!sure)
 		body_drop(c, o); /* hidden already: the store's copy goes later */
 	else if (!name_drop(c, o, key, true))
-		count_one(c->counters, COUNTER_expirations);
+		count_expired(c, o);
 }
 
 static bool is_over(int64_t ttl_s, uint32_t since_s, int64_t now_s)
@@ -143,6 +151,8 @@ static void look_at_slice(struct round *r)
 		for (struct obj *o = c->table[r->at]; o && r->n < BATCH; o = o->hash_next) {
 			bool due = obj_live(o) && !obj_is_dir(o) && obj_expired(c, o) && !o->wr;
 
+			if (o->flags & (OBJ_RES_DISK | OBJ_RES_RAM))
+				(void)obj_slot(c, o); /* after a reload its bytes are another's */
 			if (!due && !(o->wr && o->wr->mapped) && !copies_over(c, o) &&
 			    !(o->flags & OBJ_ALONE && obj_is_misplaced(c, o)))
 				continue;

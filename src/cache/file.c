@@ -152,6 +152,7 @@ static void count_hit(struct cache *c, struct obj *o, const struct cache_wait *w
 	bool cold = w->cold || o->flags & OBJ_BROUGHT;
 
 	o->flags &= ~OBJ_BROUGHT;
+	class_count(c, o, CLASS_HITS);
 	count_one(c->counters, cold		  ? COUNTER_hits_store
 			       : l && l == c->ram ? COUNTER_hits_ram
 						  : COUNTER_hits_disk);

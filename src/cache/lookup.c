@@ -374,8 +374,10 @@ int cache_lookup(struct cache *c, struct obj *dir, const char *name, struct cach
 	*ret_neg_ns = has_store(c) ? c->config->mount.negative_ttl_ms * NSEC_PER_MSEC : ttl_ns(c);
 	if (r == -ENOENT && store_is_away(c))
 		*ret_neg_ns = 0;
-	if (r == -ENOENT)
+	if (r == -ENOENT) {
+		class_count_name(c, dir, name, CLASS_MISSES);
 		count_one(c->counters, COUNTER_misses);
+	}
 	if (!r && obj_is_vague(*ret_obj)) {
 		r = obj_refresh(c, *ret_obj, true, w);
 		if (r)

@@ -381,6 +381,13 @@ static int unlink_name(struct cache *c, struct obj *dir, const char *name, struc
 	return r;
 }
 
+static void count_deleted(struct cache *c, const struct obj *dir, const char *name)
+{
+	SCOPE_LOCK(&c->lock);
+	class_count_name(c, dir, name, CLASS_DELETES);
+	count_one(c->counters, COUNTER_deletes);
+}
+
 int cache_unlink(struct cache *c, struct obj *dir, const char *name, struct cache_wait *w)
 {
 	struct obj *sidecar = NULL;
@@ -390,7 +397,7 @@ int cache_unlink(struct cache *c, struct obj *dir, const char *name, struct cach
 		return -EROFS;
 	r = unlink_name(c, dir, name, w, &sidecar);
 	if (!r) {
-		count_one(c->counters, COUNTER_deletes);
+		count_deleted(c, dir, name);
 		sidecar_end(c, sidecar);
 	} else if (sidecar) {
 		obj_unref(c, sidecar);

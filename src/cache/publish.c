@@ -344,6 +344,8 @@ static void publish_change(struct cache *c, struct obj *o, const struct xxh3 *h)
 		if (!has_store(c) && !r)
 			obj_set_exist(o, EX_PRESENT);
 		alone = obj_volatile(c, o);
+		if (set)
+			class_count(c, o, CLASS_SETS);
 	}
 	if (r && alone)
 		volatile_lost(c, o, r);

@@ -184,9 +184,11 @@ static void unlearn(struct cache *c, struct obj *o)
 	if (o->flags & OBJ_RES_DISK) {
 		c->scan_found_bytes -= o->disk.cost;
 		c->scan_found_objects--;
+		class_uncharge(c, o);
 		o->flags &= ~OBJ_RES_DISK;
 		o->body_gen++;
 		o->disk.cost = 0;
+		class_charge(c, o);
 		list_del(&o->disk.lru);
 	}
 	body_gone(c, o, c->ram);

@@ -128,6 +128,75 @@ static json_t *backend_json(const struct sample *s, unsigned int i)
 	return NULL;
 }
 
+/* --- classes, and the types of their objects --- */
+
+static void add_class(struct cache_class_stats *sum, const struct cache_class_stats *s)
+{
+	sum->hits += s->hits;
+	sum->misses += s->misses;
+	sum->sets += s->sets;
+	sum->deletes += s->deletes;
+	sum->evictions += s->evictions;
+	sum->expirations += s->expirations;
+	sum->bytes += s->bytes;
+	sum->files += s->files;
+}
+
+static json_t *class_json(const struct cache_class_stats *s)
+{
+	json_t *json = json_object();
+	int bad = set_rates(json, s->hits, s->misses);
+
+	bad |= set_number(json, "sets", s->sets);
+	bad |= set_number(json, "deletes", s->deletes);
+	bad |= set_number(json, "evictions", s->evictions);
+	bad |= set_number(json, "expirations", s->expirations);
+	bad |= set_number(json, "size_bytes", s->bytes);
+	bad |= set_number(json, "total_files", s->files);
+	if (!bad)
+		return json;
+	json_decref(json);
+	return NULL;
+}
+
+static const char *class_group(const struct cache_class_stats *s, bool by_type)
+{
+	return by_type ? s->type : s->name;
+}
+
+/* One row a class, or a type: the sum of those that have it in common. */
+static json_t *groups_json(const struct cache_class_stats *v, size_t n, bool by_type)
+{
+	json_t *groups = json_object();
+
+	for (size_t i = 0; i < n; i++) {
+		const char *name = class_group(&v[i], by_type);
+		struct cache_class_stats sum = v[i];
+
+		if (!*name || json_object_get(groups, name))
+			continue;
+		for (size_t k = i + 1; k < n; k++)
+			if (!strcmp(class_group(&v[k], by_type), name))
+				add_class(&sum, &v[k]);
+		/* a type is a piece of a path: what is no UTF-8 is left out */
+		(void)json_object_set_new(groups, name, class_json(&sum));
+	}
+	return groups;
+}
+
+static int set_classes(json_t *root, const struct sample *s)
+{
+	CLEANUP_FREE struct cache_class_stats *v = NULL;
+	size_t n;
+	int bad = cache_class_stats(s->of->cache, &v, &n);
+
+	if (!bad)
+		bad = json_object_set_new(root, "classes", groups_json(v, n, false));
+	if (!bad)
+		bad = json_object_set_new(root, "key_types", groups_json(v, n, true));
+	return bad;
+}
+
 json_t *stats_json(const struct sample *s)
 {
 	json_t *root = json_object(), *backends = json_object();
@@ -136,6 +205,7 @@ json_t *stats_json(const struct sample *s)
 	for (unsigned int i = 0; i < s->cache.n_tiers; i++)
 		bad |= json_object_set_new(backends, s->cache.tiers[i].name, backend_json(s, i));
 	bad |= json_object_set_new(root, "backends", backends);
+	bad |= set_classes(root, s);
 	if (!bad)
 		return root;
 	json_decref(root);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stats.json: {"manager": {...}, "backends": {TIER: {...}}}, the two keys that readers of a
+ * stats.json: {"manager": {...}, "backends": {TIER: {...}}, "classes": {CLASS: {...}},
+ * "key_types": {TYPE: {...}}}. The first two are the keys that readers of a
  * CacheManager's get_stats() know, with their names below: hits, misses, hit_rate, sets, deletes,
  * size_bytes, total_files. What they do not know stands beside it.
  *

@@ -278,3 +278,23 @@ def test_explain(new_mount, store):
     assert cold["class"] == "default" and cold["kept"] == "no: nobody has read it here yet"
     assert cold["read"] == "fetches it from cold and keeps it in warm"
     assert "pattern        {video_id}/frame_{n}.jpg" in cogfs("explain", a / "v1/frame_7.jpg").stdout
+
+
+def test_statistics_per_class(new_mount, store):
+    """2 hits, 1 miss, 2 sets: seed 003's numbers, for the class and for its type, with its shape kept."""
+    a = mount_with(new_mount, store, {"name": "kf", "match": "{profile}/{artifact:keyframes|audio}/*"})
+    (a / "p/keyframes").mkdir(parents=True)
+    (a / "p/keyframes/a").write_bytes(b"1")
+    (a / "p/keyframes/b").write_bytes(b"2")
+    assert (a / "p/keyframes/a").read_bytes() + (a / "p/keyframes/b").read_bytes() == b"12"
+    before = a.stats()["classes"]["kf"]["misses"]  # each create looked its name up
+    assert not (a / "p/keyframes/c").exists()
+    eventually(lambda: a.stats()["classes"]["kf"]["total_files"] == 2, 10, "both are published")
+    told = json.loads(cogfs("stats", "--json", a.dir).stdout)
+    assert {"manager", "backends", "classes"} <= set(told)
+    for row in (told["classes"]["kf"], told["key_types"]["keyframes"]):
+        assert (row["hits"], row["sets"], row["misses"]) == (2, 2, before + 1)
+        assert row["total_files"] == 2 and row["size_bytes"] > 0
+        assert row["hit_rate"] == pytest.approx(2 / (3 + before))
+    os.unlink(a / "p/keyframes/a")
+    assert a.stats()["classes"]["kf"]["deletes"] == 1

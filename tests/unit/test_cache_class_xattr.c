@@ -12,6 +12,8 @@ static const char classes[] = "version: 1\n"
 			      "  - name: frames\n"
 			      "    match: \"{video_id}_frame_{timestamp:[0-9]+}.jpg\"\n"
 			      "    ttl: 1d\n"
+			      "  - name: typed\n"
+			      "    match: \"{artifact:audio|text}_*\"\n"
 			      "  - {name: done, match: \"*.json\", ttl: 1h}\n";
 
 static void begin(struct host *h)
@@ -230,6 +232,68 @@ static void what_a_directory_says_is_kept_and_travels(void **state)
 	host_close(&b);
 }
 
+static struct cache_class_stats stats_of(struct host *h, const char *name, const char *type)
+{
+	struct cache_class_stats *v, found = {.name = ""};
+	size_t n;
+
+	assert_int_equal(cache_class_stats(h->cache, &v, &n), 0);
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(v[i].name, name) && !strcmp(v[i].type, type))
+			found = v[i];
+	free(v);
+	return found;
+}
+
+static int look_up(struct host *h, const char *name)
+{
+	struct obj *root = cache_root(h->cache), *o;
+	struct cache_attr attr;
+	struct twait t;
+	int64_t neg;
+	int r = CALL(&t, cache_lookup(h->cache, root, name, &t.w, &o, &attr, &neg));
+
+	if (!r)
+		obj_unref(h->cache, o);
+	obj_unref(h->cache, root);
+	return r;
+}
+
+static void counts_are_kept_for_each_class_and_type(void **state)
+{
+	struct host *h = *state;
+	struct cache_class_stats s;
+	struct obj *root;
+	struct twait t;
+	char buf[8];
+
+	begin(h);
+	host_put(h, "audio_a", "1234", 4);
+	host_put(h, "audio_b", "1234", 4);
+	host_put(h, "text_a", "1234", 4);
+	assert_int_equal(host_get(h, "audio_a", buf, 4), 4);
+	assert_int_equal(host_get(h, "audio_a", buf, 4), 4);
+	assert_int_equal(look_up(h, "audio_none"), -ENOENT);
+	s = stats_of(h, "typed", "audio");
+	assert_int_equal(s.hits, 2);
+	assert_int_equal(s.misses, 1);
+	assert_int_equal(s.sets, 2);
+	assert_int_equal(s.files, 2);
+	assert_true(s.bytes >= 8192);
+	assert_int_equal(stats_of(h, "typed", "text").sets, 1);
+	host_rename(h, "audio_b", "text_b");
+	(void)host_xattr(h, "text_b", "class");
+	assert_int_equal(stats_of(h, "typed", "audio").files, 1);
+	assert_int_equal(stats_of(h, "typed", "text").files, 2);
+	root = cache_root(h->cache);
+	assert_int_equal(CALL(&t, cache_unlink(h->cache, root, "text_a", &t.w)), 0);
+	obj_unref(h->cache, root);
+	s = stats_of(h, "typed", "text");
+	assert_int_equal(s.deletes, 1);
+	assert_int_equal(s.files, 1);
+	assert_int_equal(host_flush(h), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -237,6 +301,7 @@ int main(void)
 		HOST_TEST(a_rename_brings_the_life_of_the_new_name),
 		HOST_TEST(the_nearest_directory_says_what_lives_how_long),
 		HOST_TEST(a_directory_itself_does_not_expire),
+		HOST_TEST(counts_are_kept_for_each_class_and_type),
 		HOST_TEST(what_a_directory_says_is_kept_and_travels),
 	};
 

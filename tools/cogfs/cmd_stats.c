@@ -175,6 +175,12 @@ static void print_stats(json_t *stats, bool all)
 	print_values(manager);
 	puts("\ntiers");
 	print_backends(json_object_get(stats, "backends"));
+	puts("\nclasses");
+	print_backends(json_object_get(stats, "classes"));
+	if (json_object_size(json_object_get(stats, "key_types"))) {
+		puts("\ntypes");
+		print_backends(json_object_get(stats, "key_types"));
+	}
 	puts("\ncounters");
 	print_counters(json_object_get(manager, "counters"), all);
 }
