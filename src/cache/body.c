@@ -321,6 +321,8 @@ static int probe_file(struct cache *c, struct obj *o, struct local *l, int fd)
 	}
 	if (c->crashed && ctime_ns(fd) > c->last.synced_ns)
 		o->flags |= OBJ_SUSPECT;
+	if (c->config->integrity.verify == VERIFY_OPEN && o->known & REC_XXH3)
+		o->flags |= OBJ_SUSPECT;
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 
 #include "cache/check_live.h"
 #include "cache/internal.h"
+#include "cache/scrub.h"
 #include "cache/store_layers.h"
 #include "util/fsutil.h"
 
@@ -350,6 +351,8 @@ int cache_start(struct cache *c, struct err *err)
 		r = round_start(c);
 	if (!r)
 		r = scan_start(c);
+	if (!r)
+		r = scrub_start(c);
 	c->started = !r;
 	return r ? err_wrap(err, r, "start") : 0;
 }
@@ -380,6 +383,7 @@ static void free_tree(struct cache *c)
 
 void cache_destroy(struct cache *c)
 {
+	scrub_stop(c);
 	round_stop(c);
 	drain_stop(c->drain, NSEC_PER_SEC);
 	jobs_wait(c);
@@ -417,6 +421,7 @@ uint64_t cache_free(struct cache *c, int64_t drain_ns,
 		SCOPE_LOCK(&c->lock);
 		c->stopping = true;
 	}
+	scrub_stop(c);
 	round_stop(c);
 	drain_stop(c->drain, NSEC_PER_SEC);
 	c->drain = NULL;
@@ -501,6 +506,7 @@ void cache_stats(struct cache *c, struct cache_stats *ret)
 	memset(ret, 0, sizeof(*ret));
 	journal_stats(c->journal, &js);
 	tier_stats(c, ret);
+	scrub_stats(c, &ret->scrub);
 	ret->dirty_objects = js.entries;
 	ret->dirty_bytes = js.bytes;
 	ret->held_objects = js.held;

@@ -140,6 +140,36 @@ static void note(struct cache *c, const char *key, const struct live_look *look)
 		cache_note_error(c, key, -EIO, text);
 }
 
+void check_distrust(struct cache *c, struct obj *o, struct local *l, int fd)
+{
+	CLEANUP_FREE char *key = obj_key(c, o);
+	struct live_look look = {.fault = BODY_BAD_BYTES, .news = true};
+	unsigned int todo = 0;
+	struct record rec;
+
+	record_init(&rec);
+	(void)record_from_fd(&rec, fd);
+	{
+		SCOPE_LOCK(&c->lock);
+		if (can_be_had_again(c, o, l, &rec)) {
+			look.result = LIVE_DROPPED;
+			todo = o->flags & flag_of(c, l) ? retire(c, o, l) : 0;
+		} else {
+			look.result = LIVE_KEPT;
+			look.news = !(o->flags & OBJ_CORRUPT);
+			o->flags |= OBJ_CORRUPT;
+		}
+	}
+	record_release(&rec);
+	if (!key)
+		return;
+	if (todo)
+		body_remove(c, o, key, todo);
+	if (look.result == LIVE_KEPT && l == c->disk)
+		(void)aside_put(l->root_fd, l->objects_fd, key, key, true);
+	note(c, key, &look);
+}
+
 /* A reference, known to the tree as far as the disk says what it is. */
 static struct obj *body_obj(struct cache *c, const char *key)
 {

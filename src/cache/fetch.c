@@ -67,6 +67,16 @@ static int fetch_begin(struct tier_sink *sink, const struct record *rec)
 	return 0;
 }
 
+/* Lock held */
+static void withhold(struct fill *f, uint32_t b)
+{
+	if (f->n_present < f->n_blocks || f->n_blocks == 1 || !xxh3_known(&f->xxh3))
+		return;
+	f->state[b] = BLOCK_BUSY;
+	f->withheld = b;
+	f->withholds = true;
+}
+
 static void blocks_arrived(struct fetch *ft, uint64_t from, uint64_t to)
 {
 	struct fill *f = ft->f;
@@ -77,10 +87,11 @@ static void blocks_arrived(struct fetch *ft, uint64_t from, uint64_t to)
 		SCOPE_LOCK(&ft->c->lock);
 		for (uint32_t b = from / FILL_BLOCK; b < f->n_blocks && block_end(f, b) <= to;
 		     b++) {
-			if (f->state[b] == BLOCK_PRESENT)
+			if (f->state[b] == BLOCK_PRESENT || (f->withholds && f->withheld == b))
 				continue;
 			f->state[b] = BLOCK_PRESENT;
 			f->n_present++;
+			withhold(f, b);
 		}
 		if (f->n_present < f->n_blocks || f->had_files)
 			wake_collect(ft->c, &f->waits, &out);
@@ -307,6 +318,10 @@ static void blocks_failed(struct fetch *ft, int r)
 
 		if (f->state[b] != BLOCK_BUSY)
 			continue;
+		if (f->withholds && f->withheld == b) {
+			f->withholds = false;
+			f->n_present--;
+		}
 		f->state[b] = r == -ENOSPC ? BLOCK_EMPTY : BLOCK_FAILED;
 		f->reserved -= cost;
 		local_adjust(f->tier, -(int64_t)cost);
@@ -378,7 +393,7 @@ static void fetch_end(struct cache *c, struct fetch *ft, int r)
 	struct err err = {{0}};
 	int64_t asked_ns = clock_mono(c->clock);
 	struct list out;
-	bool last;
+	bool last, alone;
 
 	list_init(&out);
 	if (!r && !(ft->lent && fetch_has_all(ft)))
@@ -391,10 +406,13 @@ static void fetch_end(struct cache *c, struct fetch *ft, int r)
 		fetch_punch(ft);
 	{
 		SCOPE_LOCK(&c->lock);
-		last = !r && f->obj && !f->finishing && f->n_present == f->n_blocks;
+		last = !r && !f->finishing && f->n_present == f->n_blocks;
+		alone = last && !f->obj;
 		f->finishing |= last;
 	}
-	if (last)
+	if (alone)
+		r = fill_finish_alone(c, f, &out);
+	else if (last)
 		r = fill_finish(c, f, &out);
 	wake_all(&out, 0);
 	r = fetch_done(c, ft, r, &out);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cache/check_live.h"
 #include "cache/internal.h"
 #include "cache/session.h"
 #include "util/fsutil.h"
@@ -94,6 +95,7 @@ uint64_t cfile_ino(const struct cfile *f)
 
 struct verify_arg {
 	struct obj *obj;
+	struct local *tier;
 	int fd;
 };
 
@@ -108,10 +110,8 @@ static void verify_job(struct cache *c, void *arg)
 	list_init(&out);
 	{
 		SCOPE_LOCK(&c->ns);
-		if (!good) {
-			count_one(c->counters, COUNTER_corruptions);
-			body_drop(c, o);
-		}
+		if (!good)
+			check_distrust(c, o, v->tier, v->fd);
 		SCOPE_LOCK(&c->lock);
 		o->flags &= ~(OBJ_SUSPECT | OBJ_BUSY);
 		obj_flight_end(c, o, &out);
@@ -122,7 +122,8 @@ static void verify_job(struct cache *c, void *arg)
 	free(v);
 }
 
-static int start_verify(struct cache *c, struct obj *o, int fd, struct cache_wait *w)
+static int start_verify(struct cache *c, struct obj *o, struct local *l, int fd,
+			struct cache_wait *w)
 {
 	struct verify_arg *v = malloc(sizeof(*v));
 	int r;
@@ -140,6 +141,7 @@ static int start_verify(struct cache *c, struct obj *o, int fd, struct cache_wai
 	o->flags |= OBJ_BUSY;
 	obj_get(o);
 	v->obj = o;
+	v->tier = l;
 	v->fd = fd;
 	job_run(c, POOL_FOREGROUND, verify_job, v);
 	return r;
@@ -191,7 +193,7 @@ static int open_body(struct cache *c, struct obj *o, int flags, struct cache_wai
 		return -EAGAIN;
 	}
 	if (o->flags & OBJ_SUSPECT)
-		return start_verify(c, o, fd, w);
+		return start_verify(c, o, l, fd, w);
 	count_hit(c, o, w, l);
 	if (l == c->disk)
 		promote_opened(c, o);

@@ -105,15 +105,33 @@ void fill_note_error(struct cache *c, struct fill *f, int r, const char *text)
 		cache_note_error(c, key, r, text);
 }
 
-/* The last block arrived with this request. */
-int fill_finish(struct cache *c, struct fill *f, struct list *out)
+/* Its bytes are right: the block that was held back may be read. */
+static void fill_give(struct cache *c, struct fill *f, struct list *out)
+{
+	SCOPE_LOCK(&c->lock);
+	if (!f->withholds)
+		return;
+	f->withholds = false;
+	f->state[f->withheld] = BLOCK_PRESENT;
+	wake_collect(c, &f->waits, out);
+}
+
+int fill_finish_alone(struct cache *c, struct fill *f, struct list *out)
 {
 	int r = fill_verify(f);
 
 	if (!r)
-		r = fill_publish(c, f, out);
+		fill_give(c, f, out);
 	if (r == -EIO)
 		fill_note_error(c, f, r,
 				"the bytes do not have the checksum that was stored with them");
 	return r;
+}
+
+/* The last block arrived with this request. */
+int fill_finish(struct cache *c, struct fill *f, struct list *out)
+{
+	int r = fill_finish_alone(c, f, out);
+
+	return r ? r : fill_publish(c, f, out);
 }

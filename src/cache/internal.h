@@ -208,6 +208,12 @@ struct fill {
 	struct xxh3 xxh3; /* expected, or unknown */
 	struct xxh3 got;  /* of the bytes that came, where they are one block; else unknown */
 	uint32_t n_blocks, n_present;
+	/*
+	 * the block that came last is BUSY, though it counts as present, until the checksum of all
+	 * is known to be right: who reads all of it is told of wrong bytes
+	 */
+	uint32_t withheld;
+	bool withholds;
 	uint8_t *state; /* a block: BLOCK_* */
 	struct list waits;
 	struct list idle;   /* cache.idle_fills while no file uses it */
@@ -306,6 +312,7 @@ struct cache {
 	 */
 	bool moving;
 	bool checking; /* fsck is under way */
+	struct scrub *scrub; /* NULL: not started */
 	bool scanned; /* the scan is through: what is found later is counted at once */
 	/* the tmpfs was handed over, and the scan is not through: there may be bodies in it, */
 	bool ram_left;
@@ -634,6 +641,8 @@ bool obj_life_follow(struct cache *c, struct obj *o);
 /* --- fill_end.c --- */
 /* The last block arrived: verifies and publishes; who waited is moved to out. No lock held */
 int fill_finish(struct cache *c, struct fill *f, struct list *out);
+/* The same of a fill that is nobody's version any more: verifies only. */
+int fill_finish_alone(struct cache *c, struct fill *f, struct list *out);
 void fill_note_error(struct cache *c, struct fill *f, int r, const char *text);
 
 /* --- file.c --- */

@@ -25,6 +25,7 @@ enum admit_policy { ADMIT_AUTO, ADMIT_SECOND_HIT, ADMIT_ALWAYS };
 /* What leaves first: least recently used, least often, oldest, nearest to its expiry; nothing. */
 enum eviction { EVICTION_LRU, EVICTION_LFU, EVICTION_FIFO, EVICTION_TTL, EVICTION_NONE };
 enum on_evict { ON_EVICT_DROP, ON_EVICT_DEMOTE };
+enum verify_when { VERIFY_FILL, VERIFY_OPEN };
 enum foreign_life { FOREIGN_NEVER, FOREIGN_LAST_MODIFIED };
 
 #define CONF_NEVER (-1) /* durations: no limit */
@@ -179,6 +180,11 @@ struct config {
 		bool on_startup;
 		int64_t interval_s;
 	} cleanup;
+	struct {
+		int64_t scrub_s; /* each resident body is verified as often; CONF_NEVER */
+		uint64_t rate;	 /* bytes a second that this may read */
+		enum verify_when verify;
+	} integrity;
 	struct {
 		enum log_level level;
 		enum log_format format;

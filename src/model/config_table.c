@@ -39,6 +39,7 @@ static const char *const log_formats[] = {"text", "json", NULL};
 static const char *const siblings[] = {"siblings", NULL};
 static const char *const evictions[] = {"lru", "lfu", "fifo", "ttl", "none", NULL};
 static const char *const on_evict_words[] = {"drop", "demote", NULL};
+static const char *const verify_words[] = {"fill", "open", NULL};
 static const char *const foreign_words[] = {"never", "last_modified", NULL};
 
 const struct conf_section conf_sections[] = {
@@ -48,6 +49,7 @@ const struct conf_section conf_sections[] = {
 	{"network", NULL, "how stores are talked to"},
 	{"memory", NULL, "memory of the daemon itself; the ram tier has its own limit"},
 	{"cleanup", NULL, "removal of what has expired"},
+	{"integrity", NULL, "verification of what is here"},
 	{"log", NULL, "the log: stderr with -f, else syslog"},
 	{"defaults", NULL,
 	 "the policy of objects that no class matches, and of what a class leaves out"},
@@ -215,6 +217,16 @@ const struct conf_option conf_options[] = {
 	{.name = "cleanup.interval", .kind = CONF_SECONDS, AT(cleanup.interval_s), .def = "1h",
 	 .min = 1, .max = YEAR_MS / 1000, .text = "and again after each such while"},
 
+	{.name = "integrity.scrub", .kind = CONF_SECONDS, AT(integrity.scrub_s), .def = "30d",
+	 .never = true, .min = 1, .live = true,
+	 .text = "how often each body that is here is read and compared with its checksum"},
+	{.name = "integrity.rate", .kind = CONF_SIZE, AT(integrity.rate), .def = "10MiB",
+	 .min = 64 << 10, .live = true, .text = "bytes a second that this may read"},
+	{.name = "integrity.verify", .kind = CONF_WORD, AT(integrity.verify), .def = "fill",
+	 .words = verify_words, .live = true,
+	 .text = "fill: what came from a store is verified before it is kept; open: and again at "
+		 "its first open after each mount, which reads it once more"},
+
 	{.name = "log.level", .kind = CONF_WORD, AT(log.level), .def = "info",
 	 .words = log_levels, .live = true, .text = "the least important lines that are written"},
 	{.name = "log.format", .kind = CONF_WORD, AT(log.format), .def = "text",
@@ -229,7 +241,6 @@ const struct conf_option conf_options[] = {
 	{.name = "otlp", .kind = CONF_LATER, .text = "traces and metrics over OTLP"},
 	{.name = "plugins", .kind = CONF_LATER, .text = "tiers from shared objects"},
 	{.name = "prefetch", .kind = CONF_LATER, .text = "reading ahead across objects"},
-	{.name = "integrity", .kind = CONF_LATER, .text = "background verification"},
 	{.name = NULL},
 };
 

@@ -49,6 +49,12 @@ double sample_rate(uint64_t part, uint64_t rest);
 	X(fills, NUMBER, s->cache.fills, "objects that are being brought from a store")            \
 	X(waits, NUMBER, s->cache.waits, "calls that wait for a store, the disk or room")          \
 	X(objects_known, NUMBER, s->cache.objects_known, "names that are kept in memory")          \
+	X(scrubbing, FLAG, s->cache.scrub.running, "whether bodies are being verified")            \
+	X(scrub_objects, NUMBER, s->cache.scrub.objects,                                           \
+	  "bodies verified in this pass, or in the last one")                                      \
+	X(scrub_bytes, NUMBER, s->cache.scrub.bytes, "their bytes")                                \
+	X(scrub_passes, NUMBER, s->cache.scrub.passes, "passes over all bodies that were ended")   \
+	X(scrub_last_s, NUMBER, (uint64_t)s->cache.scrub.last_s, "time since the last one ended")  \
 	X(rss_bytes, NUMBER, s->rss_bytes, "memory of the daemon, without the RAM tier's files")   \
 	X(uptime_s, NUMBER, s->uptime_s, "time since this worker began")
 

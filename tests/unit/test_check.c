@@ -63,6 +63,14 @@ static int file_of(struct host *h, const char *name, int flags)
 	return fd;
 }
 
+static const char *path_in(struct host *h, const char *name)
+{
+	static char path[256];
+
+	snprintf(path, sizeof(path), "%s/%s", h->cache_dir, name);
+	return path;
+}
+
 static void flip(struct host *h, const char *name, off_t off)
 {
 	int fd = file_of(h, name, O_RDWR);
@@ -368,6 +376,86 @@ static void the_store_is_checked_byte_for_byte(void **state)
 	host_close(&b);
 }
 
+/* --- verification without being asked --- */
+
+static struct cache_scrub_stats scrub_of(struct host *h)
+{
+	struct cache_stats stats;
+
+	cache_stats(h->cache, &stats);
+	return stats.scrub;
+}
+
+static void the_scrub_finds_and_drops_a_flipped_copy(void **state)
+{
+	static const struct conf_override often[] = {{"integrity.scrub", "1s"}, {NULL, NULL}};
+	struct host *h = *state, b;
+
+	fill_copy(h, &b, "a");
+	host_close(&b);
+	flip(&b, "objects/a", 4000);
+	host_open_with(&b, h->store, often, false);
+	for (int i = 0; i < 5000 && !count_get(&b.counters, COUNTER_corruptions); i++)
+		usleep(1000);
+	assert_int_equal(count_get(&b.counters, COUNTER_corruptions), 1);
+	assert_false(is_there(&b, "objects/a"));
+	assert_true(host_reads_back(&b, "a", SIZE));
+	host_close(&b);
+}
+
+static void the_scrub_goes_on_where_it_was(void **state)
+{
+	static const struct conf_override slow[] = {{"integrity.rate", "64KiB"}, {NULL, NULL}};
+	static const struct conf_override fast[] = {{"integrity.rate", "1GiB"}, {NULL, NULL}};
+	struct host *h = *state;
+
+	host_put_sized(h, "a", 30000);
+	host_put_sized(h, "b", 30000);
+	host_put_sized(h, "c", 30000);
+	assert_int_equal(host_flush(h), 0);
+	host_close(h);
+	assert_int_equal(unlinkat(AT_FDCWD, path_in(h, "scrub"), 0), 0);
+	host_open_with(h, h->store, slow, false);
+	for (int i = 0; i < 5000 && !scrub_of(h).objects; i++)
+		usleep(1000);
+	assert_in_range(scrub_of(h).objects, 1, 2);
+	assert_true(scrub_of(h).running);
+	host_close(h);
+	host_open_with(h, h->store, fast, false);
+	for (int i = 0; i < 5000 && scrub_of(h).running; i++)
+		usleep(1000);
+	assert_int_equal(scrub_of(h).objects, 3);
+	assert_int_equal(scrub_of(h).passes, 1);
+}
+
+static void never_is_never(void **state)
+{
+	static const struct conf_override never[] = {{"integrity.scrub", "never"}, {NULL, NULL}};
+	struct host *h = *state;
+
+	host_close(h);
+	(void)unlinkat(AT_FDCWD, path_in(h, "scrub"), 0);
+	host_open_with(h, h->store, never, false);
+	usleep(50000);
+	assert_false(is_there(h, "scrub"));
+	assert_int_equal(scrub_of(h).passes, 0);
+}
+
+static void verified_at_the_first_open_where_that_is_wished(void **state)
+{
+	static const struct conf_override open_too[] = {
+		{"integrity.verify", "open"}, {"integrity.scrub", "never"}, {NULL, NULL}};
+	struct host *h = *state, b;
+
+	fill_copy(h, &b, "a");
+	host_close(&b);
+	flip(&b, "objects/a", 4000);
+	host_open_with(&b, h->store, open_too, false);
+	assert_true(host_reads_back(&b, "a", SIZE));
+	assert_int_equal(count_get(&b.counters, COUNTER_corruptions), 1);
+	host_close(&b);
+}
+
 /* --- the walk --- */
 
 struct walked {
@@ -431,6 +519,10 @@ int main(void)
 		HOST_TEST(a_running_cache_finds_and_drops_a_flipped_copy),
 		HOST_TEST(what_a_check_without_repair_found_is_not_served_either),
 		HOST_TEST(the_store_is_checked_byte_for_byte),
+		HOST_TEST(the_scrub_finds_and_drops_a_flipped_copy),
+		HOST_TEST(the_scrub_goes_on_where_it_was),
+		HOST_TEST(never_is_never),
+		HOST_TEST(verified_at_the_first_open_where_that_is_wished),
 		HOST_TEST(a_walk_goes_on_behind_any_path),
 	};
 
