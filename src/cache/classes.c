@@ -74,21 +74,12 @@ static bool slot_is(const struct class_slot *s, unsigned int index, const char *
 	       !strcmp(s->name, name);
 }
 
-/* How many types have been met, and whether this one has. */
-static unsigned int count_types(const struct cache *c, const char *type, size_t len, bool *ret_met)
+static bool type_is_met(const struct cache *c, const char *type, size_t len)
 {
-	unsigned int n = 0;
-
-	*ret_met = false;
-	for (unsigned int i = 0; i < c->n_slots; i++) {
-		bool first = c->slots[i]->type[0];
-
-		for (unsigned int k = 0; k < i && first; k++)
-			first = strcmp(c->slots[k]->type, c->slots[i]->type) != 0;
-		n += first;
-		*ret_met |= !strncmp(c->slots[i]->type, type, len) && !c->slots[i]->type[len];
-	}
-	return n;
+	for (unsigned int i = 0; i < c->n_slots; i++)
+		if (!strncmp(c->slots[i]->type, type, len) && !c->slots[i]->type[len])
+			return true;
+	return false;
 }
 
 static struct class_slot *slot_find(struct cache *c, unsigned int index, const char *type,
@@ -110,13 +101,14 @@ static struct class_slot *slot_get(struct cache *c, unsigned int index, const ch
 				   size_t len)
 {
 	struct class_slot *s = slot_find(c, index, type, len);
-	bool met;
+	bool met = s || !len || type_is_met(c, type, len);
 
-	if (!s && len &&
-	    (len > TYPE_LEN_MAX || (count_types(c, type, len, &met) >= TYPES_MAX && !met)))
+	if (!met && (len > TYPE_LEN_MAX || c->n_types >= TYPES_MAX))
 		return slot_get(c, index, "", 0);
-	if (!s && c->n_slots < SLOTS_MAX)
+	if (!s && c->n_slots < SLOTS_MAX) {
 		s = slot_new(c, index, type, len);
+		c->n_types += s && !met;
+	}
 	return s ? s : c->slots[0];
 }
 

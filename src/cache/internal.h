@@ -288,7 +288,7 @@ struct cache {
 	uint32_t policy_gen;	   /* its generation */
 	bool copies_end; /* some copies end before their objects do, or are not to be here */
 	struct class_slot **slots; /* the first is the default class's */
-	unsigned int n_slots;
+	unsigned int n_slots, n_types; /* types: that slots have, without "" */
 	struct obj *root;
 	struct obj **table; /* (parent, name) -> obj */
 	size_t table_size, n_objs;

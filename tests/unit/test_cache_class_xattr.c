@@ -14,6 +14,7 @@ static const char classes[] = "version: 1\n"
 			      "    ttl: 1d\n"
 			      "  - name: typed\n"
 			      "    match: \"{artifact:audio|text}_*\"\n"
+			      "  - {name: wild, match: \"{artifact}.wild\"}\n"
 			      "  - {name: done, match: \"*.json\", ttl: 1h}\n";
 
 static void begin(struct host *h)
@@ -294,6 +295,28 @@ static void counts_are_kept_for_each_class_and_type(void **state)
 	assert_int_equal(host_flush(h), 0);
 }
 
+/* They come from paths, and anybody can think of more. */
+static void types_are_limited(void **state)
+{
+	struct cache_class_stats *v;
+	struct host *h = *state;
+	uint64_t misses = 0;
+	char name[32];
+	size_t n;
+
+	begin(h);
+	for (int i = 0; i < 200; i++) {
+		snprintf(name, sizeof(name), "t%d.wild", i);
+		assert_int_equal(look_up(h, name), -ENOENT);
+	}
+	assert_int_equal(cache_class_stats(h->cache, &v, &n), 0);
+	for (size_t i = 0; i < n; i++)
+		misses += v[i].misses;
+	free(v);
+	assert_in_range(n, 60, 70);
+	assert_int_equal(misses, 200);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -302,6 +325,7 @@ int main(void)
 		HOST_TEST(the_nearest_directory_says_what_lives_how_long),
 		HOST_TEST(a_directory_itself_does_not_expire),
 		HOST_TEST(counts_are_kept_for_each_class_and_type),
+		HOST_TEST(types_are_limited),
 		HOST_TEST(what_a_directory_says_is_kept_and_travels),
 	};
 
