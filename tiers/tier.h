@@ -9,13 +9,14 @@
  * Properties
  *  - A store maps keys to versions. A key is a path as model/key.h defines it; the store's own
  *    prefix is not part of it. A version is what makes an object's bytes what they are: the etag,
- *    an opaque string that is compared and never looked into. Two equal etags of one key mean equal
- *    bytes.
- *  - Existence is three-valued. -ENOENT means absent for sure: the store said so. Every other error
- *    means "unknown", and a caller must not conclude anything from it.
- *  - Calls block. They are made from worker threads only, never from a FUSE thread, and any number
- *    may run at the same time on the same tier and on the same key.
- *  - A call ends by its deadline, with -ETIMEDOUT if it must, and by cancellation with -ECANCELED.
+ *    an opaque string that is compared and never looked into. Two equal etags of one key mean
+ *    equal bytes.
+ *  - Existence is three-valued. -ENOENT means absent for sure: the store said so. Every other
+ *    error means "unknown", and a caller must not conclude anything from it.
+ *  - Calls block. They are made from worker threads only, never from a FUSE thread, and any
+ *    number may run at the same time on the same tier and on the same key.
+ *  - A call ends by its deadline, with -ETIMEDOUT if it must, and by cancellation with
+ *    -ECANCELED.
  *
  * Composition
  *  - A layer (retry, breaker, trace, fault) is a tier that holds another one. Layers are made by
@@ -55,14 +56,14 @@
 struct tier;
 
 /*
- * What one call carries beside its arguments. Zero-initialise, set what you need. It belongs to the
- * caller, to one call at a time; layers may change it between tries.
+ * What one call carries beside its arguments. Zero-initialise, set what you need. It belongs to
+ * the caller, to one call at a time; layers may change it between tries.
  */
 struct tier_call {
 	dl_t deadline;		   /* monotonic ns, covers all tries; 0 = in 30 s */
 	const atomic_bool *cancel; /* becomes true: end soon with -ECANCELED; NULL = never */
 	bool probe;		   /* goes through an open breaker (health probes only) */
-	const char *storage_class; /* of what a put, copy or set_meta makes; NULL: the store's own */
+	const char *storage_class; /* of what a put, copy, set_meta makes; NULL: the store's */
 	bool control;		   /* keys are ours, below ".cogfs/", and no others (manifests) */
 	/* Set by the callee when it fails: */
 	struct err err;		/* for people; never a secret. Wrapped by each layer */
@@ -120,10 +121,10 @@ struct tier_source {
 };
 
 /*
- * The bytes of a symlink's object in a store whose list does not yield whole records: so long that
- * its size alone tells who may be a symlink, and an ordinary file, empty or not, needs no head. Its
- * size and etag are these bytes' in head and in list. A store with TIER_CAP_LIST_RECORDS stores no
- * bytes.
+ * The bytes of a symlink's object in a store whose list does not yield whole records: so long
+ * that its size alone tells who may be a symlink, and an ordinary file, empty or not, needs no
+ * head. Its size and etag are these bytes' in head and in list. A store with
+ * TIER_CAP_LIST_RECORDS stores no bytes.
  */
 #define TIER_SYMLINK_BODY                                                                          \
 	"This object stands for a symbolic link that was made through cogfs, a cache filesystem. " \
@@ -163,33 +164,33 @@ struct tier_ops {
 	int (*probe)(struct tier *t, struct tier_call *call);
 
 	/*
-	 * The present version's record. ret_rec is initialised by the caller, untouched on failure.
-	 * A store says how it keeps the bytes (REC_ENCODING) here and in get, and in list where it
-	 * yields whole records; size is then that of the encoded bytes.
-	 * A key that ends in '/' asks for the marker of that directory (head only; get is never
-	 * asked for one).
+	 * The present version's record. ret_rec is initialised by the caller, untouched on
+	 * failure. A store says how it keeps the bytes (REC_ENCODING) here and in get, and in
+	 * list where it yields whole records; size is then that of the encoded bytes. A key that
+	 * ends in '/' asks for the marker of that directory (head only; get is never asked for
+	 * one).
 	 */
 	int (*head)(struct tier *t, struct tier_call *call, const char *key,
 		    struct record *ret_rec);
 
 	/*
-	 * Bytes [off, off + len) of the version etag ("" or NULL: the present one), clipped at the
-	 * object's end; len UINT64_MAX: to the end. off at or behind the end is not an error: begin
-	 * is called, write is not. A connection that breaks after write was called is -EIO with
-	 * transient set; the layers never send a get again once write was called: resuming is the
-	 * caller's.
+	 * Bytes [off, off + len) of the version etag ("" or NULL: the present one), clipped at
+	 * the object's end; len UINT64_MAX: to the end. off at or behind the end is not an error:
+	 * begin is called, write is not. A connection that breaks after write was called is -EIO
+	 * with transient set; the layers never send a get again once write was called: resuming
+	 * is the caller's.
 	 */
 	int (*get)(struct tier *t, struct tier_call *call, const char *key, uint64_t off,
 		   uint64_t len, const char *etag, struct tier_sink *sink);
 
 	/*
-	 * Stores a whole object with rec's metadata (size, etag of rec are ignored; its encoding is
-	 * what src is in, and goes where rec does not have it, as with set_meta; for a symlink
+	 * Stores a whole object with rec's metadata (size, etag of rec are ignored; its encoding
+	 * is what src is in, and goes where rec does not have it, as with set_meta; for a symlink
 	 * the source is empty and rec->symlink counts, and what stands for it in the store is as
-	 * TIER_SYMLINK_BODY says; for a directory the object is a marker).
-	 * Atomic: a reader sees the old version or the new one. A precondition that fails: -EEXIST
-	 * or -ESTALE; TIER_IF_MATCH where nothing is there: -ENOENT or -ESTALE. The new etag is
-	 * copied to ret_etag[ETAG_MAX].
+	 * TIER_SYMLINK_BODY says; for a directory the object is a marker). Atomic: a reader sees
+	 * the old version or the new one. A precondition that fails: -EEXIST or -ESTALE;
+	 * TIER_IF_MATCH where nothing is there: -ENOENT or -ESTALE. The new etag is copied to
+	 * ret_etag[ETAG_MAX].
 	 */
 	int (*put)(struct tier *t, struct tier_call *call, const char *key,
 		   const struct tier_source *src, const struct record *rec,
@@ -207,34 +208,36 @@ struct tier_ops {
 			int *ret_codes);
 
 	/*
-	 * One page in the byte order of UTF-8, in which a prefix and a marker stand as "key/". The
-	 * marker of the prefix itself comes first. *ret_token: malloc'ed continuation, or NULL at
-	 * the end: then, and only then, the listing is complete. fn's non-zero return ends it with
-	 * that value.
+	 * One page in the byte order of UTF-8, in which a prefix and a marker stand as "key/".
+	 * The marker of the prefix itself comes first. *ret_token: malloc'ed continuation, or
+	 * NULL at the end: then, and only then, the listing is complete. fn's non-zero return
+	 * ends it with that value.
 	 */
 	int (*list)(struct tier *t, struct tier_call *call, const struct tier_list_req *req,
 		    tier_entry_fn *fn, void *arg, char **ret_token);
 
 	/*
-	 * Server-side copy of version etag (NULL: present) of from to to, with rec's metadata where
-	 * rec is not NULL, else with the source's. pre is about the destination; a store that
-	 * cannot check it there looks just before. from == to with rec replaces the metadata.
+	 * Server-side copy of version etag (NULL: present) of from to to, with rec's metadata
+	 * where rec is not NULL, else with the source's. pre is about the destination; a store
+	 * that cannot check it there looks just before. from == to with rec replaces the
+	 * metadata.
 	 */
 	int (*copy)(struct tier *t, struct tier_call *call, const char *from, const char *etag,
 		    const char *to, const struct record *rec, const struct tier_pre *pre,
 		    char *ret_etag);
 
 	/*
-	 * Replaces the metadata of version etag in place. The bytes stay; ret_etag may differ from
-	 * etag.
+	 * Replaces the metadata of version etag in place. The bytes stay; ret_etag may differ
+	 * from etag.
 	 */
 	int (*set_meta)(struct tier *t, struct tier_call *call, const char *key, const char *etag,
 			const struct record *rec, char *ret_etag);
 
 	/*
 	 * TIER_CAP_SHARE: makes the file `name` below dst_dirfd hold the bytes of version etag
-	 * without copying them (reflink or hard link), and fills ret_rec. Then bytes of that inode
-	 * are never written in place again by anyone. -EXDEV, -EOPNOTSUPP, -EMLINK: use get.
+	 * without copying them (reflink or hard link), and fills ret_rec. Then bytes of that
+	 * inode are never written in place again by anyone. -EXDEV, -EOPNOTSUPP, -EMLINK: use
+	 * get.
 	 */
 	int (*share)(struct tier *t, struct tier_call *call, const char *key, const char *etag,
 		     int dst_dirfd, const char *name, struct record *ret_rec);
@@ -268,10 +271,11 @@ int tier_call_check(const struct tier *t, const struct tier_call *call);
 int tier_check_metadata(const struct record *rec);
 
 /*
- * The wrappers: what callers use. They assert the contract on both sides and check keys, clear what
- * call says of the last failure, give it a deadline where it has none, end it before it begins
- * where it is too late or cancelled, and name tier, operation and key in call->err. Requests and
- * their failures are counted once, at the store. pre may be NULL (TIER_ANY), ret_etag too.
+ * The wrappers: what callers use. They assert the contract on both sides and check keys, clear
+ * what call says of the last failure, give it a deadline where it has none, end it before it
+ * begins where it is too late or cancelled, and name tier, operation and key in call->err.
+ * Requests and their failures are counted once, at the store. pre may be NULL (TIER_ANY),
+ * ret_etag too.
  */
 int tier_probe(struct tier *t, struct tier_call *call);
 int tier_head(struct tier *t, struct tier_call *call, const char *key, struct record *ret_rec);

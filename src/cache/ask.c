@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a store says of one object, in one request. Where the object is, or may be, small and is not
- * here, that is a GET of its first bytes: the answer's head tells all that a HEAD tells, and who
- * asked for the name goes on as soon as it is there; the bytes behind it become the body, which an
- * open that follows finds on its way. Else it is a HEAD.
+ * What a store says of one object, in one request. Where the object is, or may be, small and is
+ * not here, that is a GET of its first bytes: the answer's head tells all that a HEAD tells, and
+ * who asked for the name goes on as soon as it is there; the bytes behind it become the body,
+ * which an open that follows finds on its way. Else it is a HEAD.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -97,9 +97,9 @@ static void ask_wake(struct ask *a, int r)
 }
 
 /*
- * The answer's head. Where no rename can have come in between it is told now; else who asked looks
- * at the names once more, and the bytes are not kept. A small object's bytes are right behind: who
- * waits will want to open it, and is not woken twice.
+ * The answer's head. Where no rename can have come in between it is told now; else who asked
+ * looks at the names once more, and the bytes are not kept. A small object's bytes are right
+ * behind: who waits will want to open it, and is not woken twice.
  */
 static int bring_begin(struct tier_sink *sink, const struct record *rec)
 {
@@ -184,8 +184,7 @@ static int ask_name(struct cache *c, const char *key, void *arg)
 static bool may_bring(struct cache *c, struct obj *o)
 {
 	if (tier_can(c->store, TIER_CAP_LOCAL) || S_ISDIR(o->mode) || o->fill || o->wr ||
-	    o->flags & (OBJ_RES_DISK | OBJ_RES_RAM | OBJ_ARCHIVED) ||
-	    !obj_keeps(c, o))
+	    o->flags & (OBJ_RES_DISK | OBJ_RES_RAM | OBJ_ARCHIVED) || !obj_keeps(c, o))
 		return false;
 	return o->exist == EX_PRESENT ? o->size && o->size <= BRING_MAX
 				      : o->exist == EX_UNKNOWN || o->exist == EX_ABSENT;

@@ -3,7 +3,8 @@
  * The store against itself, and against the copies that are here: every name, every record, and,
  * where that is asked for, every byte.
  *
- * Unsafe keys are no damage: somebody else's objects, which are not shown. They are told, once each.
+ * Unsafe keys are no damage: somebody else's objects, which are not shown. They are told, once
+ * each.
  */
 #include <errno.h>
 #include <fcntl.h>

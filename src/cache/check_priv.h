@@ -54,8 +54,8 @@ const char *body_fault_text(enum body_fault fault);
 bool record_is_clean(const struct record *rec);
 
 /*
- * Puts the file dirfd/name into aside/ below root_fd, as path or, where that is taken, path~N; link:
- * a second name for it. A name that is no safe path becomes part of one. 0 or -errno.
+ * Puts the file dirfd/name into aside/ below root_fd, as path or, where that is taken, path~N;
+ * link: a second name for it. A name that is no safe path becomes part of one. 0 or -errno.
  */
 int aside_put(int root_fd, int dirfd, const char *name, const char *path, bool link);
 
@@ -66,9 +66,9 @@ struct walk_found {
 	const struct stat *st;
 };
 /*
- * All that is below root_fd, directories before what they hold, names in the order of their bytes.
- * after: only what comes behind that path; NULL: all. fn's non-zero return ends it. What cannot be
- * opened any more is passed over.
+ * All that is below root_fd, directories before what they hold, names in the order of their
+ * bytes. after: only what comes behind that path; NULL: all. fn's non-zero return ends it. What
+ * cannot be opened any more is passed over.
  */
 int check_walk(int root_fd, const char *after, int (*fn)(void *arg, const struct walk_found *found),
 	       void *arg);

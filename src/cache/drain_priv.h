@@ -45,10 +45,10 @@ struct drain_try {
 	struct jent *e;
 	struct tier_call call; /* of the last request: why it failed */
 	struct drain_wish wish;
-	char etag[ETAG_MAX];   /* what the store has under the key now */
-	bool given_up;	       /* the store's version stays */
-	bool conflict;	       /* another host's version was met */
-	bool progress;	       /* part of it is done for good */
+	char etag[ETAG_MAX]; /* what the store has under the key now */
+	bool given_up;	     /* the store's version stays */
+	bool conflict;	     /* another host's version was met */
+	bool progress;	     /* part of it is done for good */
 };
 
 /*

@@ -65,11 +65,10 @@ static int copy_through(struct drain_try *t, const char *from, const struct reco
 			     &out.sink);
 	if (r == 0) {
 		bool link = (out.rec.known & REC_MODE) && S_ISLNK(out.rec.mode);
-		const struct tier_source body = {
-			.fd = fd,
-			.size = link ? 0 : out.rec.size,
-			.xxh3 = out.rec.xxh3,
-			.packing = t->wish.packing};
+		const struct tier_source body = {.fd = fd,
+						 .size = link ? 0 : out.rec.size,
+						 .xxh3 = out.rec.xxh3,
+						 .packing = t->wish.packing};
 
 		r = tier_put(store, drain_call(t, body.size), to, &body, &out.rec, pre, t->etag);
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fetch: one request that brings blocks of a fill. The fill's own ask for a range of it; one that a
- * lookup began (see ask.c) is lent the fill of a whole small object, and brings its bytes along.
+ * Fetch: one request that brings blocks of a fill. The fill's own ask for a range of it; one that
+ * a lookup began (see ask.c) is lent the fill of a whole small object, and brings its bytes
+ * along.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -467,8 +468,8 @@ static bool may_keep(struct cache *c, struct obj *o, const struct record *rec)
 {
 	return o->exist == EX_PRESENT && !o->wr && !o->fill && S_ISREG(o->mode) &&
 	       !(o->flags & (OBJ_RES_DISK | OBJ_RES_RAM | OBJ_ORPHAN | OBJ_BUSY | OBJ_ARCHIVED)) &&
-	       o->size == rec->size && o->etag && !strcmp(o->etag, rec->etag) && !obj_expired(c, o) &&
-	       obj_keeps(c, o);
+	       o->size == rec->size && o->etag && !strcmp(o->etag, rec->etag) &&
+	       !obj_expired(c, o) && obj_keeps(c, o);
 }
 
 struct fetch *fetch_lend(struct cache *c, struct obj *o, const struct record *rec)

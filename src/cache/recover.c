@@ -417,7 +417,7 @@ static int keep_held(struct cache *c, struct jent *e)
 	stored = is_stored(c, o);
 	obj_unref(c, o);
 	return stored ? journal_release(c->journal, e->seq, &e->rec)
-			    : journal_drop(c->journal, e->seq, true);
+		      : journal_drop(c->journal, e->seq, true);
 }
 
 static int by_id(const void *a, const void *b)

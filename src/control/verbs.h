@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the verbs of the control file do. Those that only look answer at once, in the thread that
- * asks; the others are works: each on a thread of its own, counted and limited per user, and ended
- * when the reader goes away or the mount does.
+ * asks; the others are works: each on a thread of its own, counted and limited per user, and
+ * ended when the reader goes away or the mount does.
  */
 #ifndef CONTROL_VERBS_H
 #define CONTROL_VERBS_H
@@ -41,7 +41,7 @@ void control_refuse(struct control_reply *reply, int error, const char *text);
 /* One line; takes json. Without memory it is lost, and the reader sees that there is no end. */
 void control_say(struct control_reply *reply, json_t *json);
 
-/* --- works: each answers req on its own thread, but for the end; cancel is asked now and then --- */
+/* --- works: each answers req on its own thread, but for the end, and looks at cancel --- */
 struct control_work {
 	struct control *control;
 	const struct control_request *req;

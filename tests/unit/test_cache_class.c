@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a class says of its objects: where their bytes are, how they come there, how long they live. */
+/* What a class says of its objects: where their bytes are, how they get there, how long. */
 #include <stdio.h>
 
 #include "cache_fixture.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an object's xattrs tell of its class, and what directories say of what is made below them. */
+/* What xattrs tell of an object's class, and what directories say of what is made below. */
 #include <stdio.h>
 
 #include "cache_fixture.h"

@@ -13,8 +13,9 @@ const struct help_status help_statuses[] = {
 	{CLI_DEGRADED, "stats: it works, and a store does not answer"},
 	{CLI_DIRTY, "umount, flush: changes are journalled on this host, and not yet in the store"},
 	{CLI_BUSY, "umount: the mount is in use"},
-	{8, "fsck: it could not be checked (0: nothing is wrong, 1: all was repaired, 4: something is "
-	    "left, 16: used wrongly), as fsck(8) says"},
+	{8,
+	 "fsck: it could not be checked (0: nothing is wrong, 1: all was repaired, 4: something is "
+	 "left, 16: used wrongly), as fsck(8) says"},
 	{MOUNT_FAILED, "mount: it failed (1: used wrongly, 2: system error), as mount(8) says"},
 	{-1, NULL},
 };

@@ -16,7 +16,7 @@ const char *human_seconds(int64_t seconds, char *buf, size_t size);
 struct progress {
 	const char *what; /* "flush" */
 	bool shown;
-	uint64_t most; /* the most that was ever left: 0 % */
+	uint64_t most;	/* the most that was ever left: 0 % */
 	bool counts_up; /* nobody knows how much there is: what is done is shown, without a bar */
 };
 
