@@ -45,16 +45,17 @@ static uint32_t flag_of(struct cache *c, const struct local *l)
 }
 
 /* The store has these very bytes, or the other tier has. Lock held */
-static bool can_be_had_again(struct cache *c, const struct obj *o, const struct local *l,
-			     const struct record *rec)
+static bool can_be_had_again(struct cache *c, const struct obj *o, const struct local *l)
 {
 	if (l == c->ram && o->flags & OBJ_RES_DISK)
 		return true;
-	return has_store(c) && o->exist == EX_PRESENT && !(o->flags & OBJ_ALONE) &&
-	       record_is_clean(rec);
+	return has_store(c) && o->exist == EX_PRESENT && !(o->flags & OBJ_ALONE) && o->etag;
 }
 
-/* Forgets the copy in l; what is open keeps its bytes. Lock held */
+/*
+ * Forgets the copy in l; what is open keeps its bytes, and the kernel's inode with them, as pages
+ * may have been read into it. Lock held
+ */
 static unsigned int retire(struct cache *c, struct obj *o, struct local *l)
 {
 	const struct body *b = l == c->disk ? &o->disk : &o->ram;
@@ -65,24 +66,26 @@ static unsigned int retire(struct cache *c, struct obj *o, struct local *l)
 		local_adjust(l, (int64_t)b->cost); /* stays charged until the last close */
 	}
 	body_gone(c, o, l);
+	o->epoch++;
 	return todo;
 }
 
 /* What becomes of a body that is bad. Lock held; *ret_todo is for body_remove() */
-static enum live_result judge(struct cache *c, struct obj *o, struct local *l,
-			      const struct record *rec, bool drop, struct live_look *look,
-			      unsigned int *ret_todo)
+static enum live_result judge(struct cache *c, struct obj *o, struct local *l, bool drop,
+			      struct live_look *look, unsigned int *ret_todo)
 {
 	if (o->wr || o->flags & (OBJ_BUSY | OBJ_ORPHAN) || !(o->flags & flag_of(c, l)))
 		return LIVE_GONE;
-	if (!can_be_had_again(c, o, l, rec)) {
+	if (!can_be_had_again(c, o, l)) {
 		look->news = !(o->flags & OBJ_CORRUPT);
 		o->flags |= OBJ_CORRUPT;
+		o->epoch++;
 		return LIVE_KEPT;
 	}
 	look->news = !(o->flags & OBJ_SUSPECT);
 	if (!drop) {
 		o->flags |= OBJ_SUSPECT;
+		o->epoch++;
 		return LIVE_DOUBTED;
 	}
 	look->news = true;
@@ -108,13 +111,15 @@ static void settle_bad(struct cache *c, struct local *l, const char *key, int fd
 	if (nobody_has(c, o)) {
 		ret->news = true;
 		ret->result = LIVE_DOUBTED; /* it is no object, and is never opened */
+		if (drop && !has_store(c) && l == c->disk)
+			(void)aside_put(l->root_fd, l->objects_fd, key, key, true);
 		if (drop && !local_body_unlink(l, key))
 			ret->result = LIVE_DROPPED;
 		return;
 	}
 	{
 		SCOPE_LOCK(&c->lock);
-		ret->result = judge(c, o, l, rec, drop, ret, &todo);
+		ret->result = judge(c, o, l, drop, ret, &todo);
 	}
 	if (todo)
 		body_remove(c, o, key, todo);
@@ -140,27 +145,25 @@ static void note(struct cache *c, const char *key, const struct live_look *look)
 		cache_note_error(c, key, -EIO, text);
 }
 
-void check_distrust(struct cache *c, struct obj *o, struct local *l, int fd)
+void check_distrust(struct cache *c, struct obj *o, struct local *l)
 {
 	CLEANUP_FREE char *key = obj_key(c, o);
 	struct live_look look = {.fault = BODY_BAD_BYTES, .news = true};
 	unsigned int todo = 0;
-	struct record rec;
 
-	record_init(&rec);
-	(void)record_from_fd(&rec, fd);
 	{
 		SCOPE_LOCK(&c->lock);
-		if (can_be_had_again(c, o, l, &rec)) {
+		if (can_be_had_again(c, o, l)) {
 			look.result = LIVE_DROPPED;
 			todo = o->flags & flag_of(c, l) ? retire(c, o, l) : 0;
 		} else {
 			look.result = LIVE_KEPT;
 			look.news = !(o->flags & OBJ_CORRUPT);
 			o->flags |= OBJ_CORRUPT;
+			o->epoch++;
 		}
 	}
-	record_release(&rec);
+	obj_emit(c, CACHE_EV_CONTENT, o);
 	if (!key)
 		return;
 	if (todo)
@@ -206,6 +209,8 @@ int live_body(struct cache *c, struct local *l, const char *key, struct check_pa
 		r = o ? 0 : -ENOMEM;
 		if (o)
 			settle_bad(c, l, key, fd, o, &rec, drop, &look);
+		if (o && look.news)
+			obj_emit(c, CACHE_EV_CONTENT, o);
 		note(c, key, &look);
 		if (o)
 			obj_unref(c, o);

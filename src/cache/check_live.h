@@ -15,9 +15,9 @@ struct obj;
 void check_drain_failed(void *arg, const struct jent *e, int error, const char *text);
 
 /*
- * The copy of o in l, which fd is, turned out not to be what it should be: dropped where it can be
+ * The copy of o in l turned out not to be what it should be: dropped where it can be
  * had again, else kept from its readers. ns held, lock not
  */
-void check_distrust(struct cache *c, struct obj *o, struct local *l, int fd);
+void check_distrust(struct cache *c, struct obj *o, struct local *l);
 
 #endif

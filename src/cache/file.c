@@ -111,7 +111,7 @@ static void verify_job(struct cache *c, void *arg)
 	{
 		SCOPE_LOCK(&c->ns);
 		if (!good)
-			check_distrust(c, o, v->tier, v->fd);
+			check_distrust(c, o, v->tier);
 		SCOPE_LOCK(&c->lock);
 		o->flags &= ~(OBJ_SUSPECT | OBJ_BUSY);
 		obj_flight_end(c, o, &out);

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cache/check_live.h"
 #include "cache/internal.h"
 #include "util/fsutil.h"
 
@@ -189,17 +190,16 @@ static int promotion_publish(struct cache *c, struct promotion *p)
 	return 0;
 }
 
-/* The body on disk is not what it should be, and nobody changed it: the store gives it again. */
+/* The body on disk is not what it should be, and nobody changed it. */
 static void promotion_corrupt(struct cache *c, struct promotion *p)
 {
 	SCOPE_LOCK(&c->ns);
 	{
 		SCOPE_LOCK(&c->lock);
-		if (!has_store(c) || !promotion_holds(c, p))
+		if (!promotion_holds(c, p))
 			return;
 	}
-	count_one(c->counters, COUNTER_corruptions);
-	body_drop(c, p->obj);
+	check_distrust(c, p->obj, c->disk);
 }
 
 static int promotion_run(struct cache *c, struct promotion *p)

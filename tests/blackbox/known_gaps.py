@@ -17,6 +17,7 @@ CORE = {
     "test_writes",
     "test_cli",
     "test_listing",
+    "test_integrity",
     "test_policies",
     "test_keys",
 }

@@ -25,11 +25,14 @@ def content(name, size=SIZE):
 
 
 def flip(path, at=12345, bit=3):
+    """As a disk does it: the file's times tell nothing."""
+    before = path.stat()
     with open(path, "r+b") as f:
         f.seek(at)
         byte = f.read(1)[0]
         f.seek(at)
         f.write(bytes([byte ^ (1 << bit)]))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def own_inode(path):
@@ -260,6 +263,7 @@ def test_a_cold_object_that_was_flipped_is_reported_and_not_served(new_mount, st
     assert "a" in (mount / ".cogfs/errors").read_text()
 
 
+@pytest.mark.s3  # from a directory, it is another name of the store's own file
 def test_a_partial_that_was_flipped_never_becomes_a_body(new_mount, store):
     size = 9_000_000
     writer = new_mount("w", store, config=QUIET)
@@ -289,8 +293,6 @@ def test_fsck_of_the_store_finds_a_flipped_object_and_puts_the_good_copy_back(re
     assert fsck(mount.dir, "--cold", "--bytes")[0] == CLEAN
     flip(cold(store, mount, "d/a"))
     status, found, totals = fsck(mount.dir, "--cold", "--bytes")
-    if store.kind == "dir":
-        return  # its version is the file's times: another version, without our sum
     assert (status, totals["cold"]) == (LEFT, 1)
     assert [(f["path"], f["tier"]) for f in found] == [("d/a", "cold")]
     assert fsck(mount.dir, "--cold", "--bytes", "--repair")[0] == REPAIRED
@@ -302,7 +304,6 @@ def test_fsck_of_the_store_finds_a_flipped_object_and_puts_the_good_copy_back(re
 def test_unsafe_keys_of_the_store_are_counted_and_listed(new_mount, store):
     mount = new_mount("a", store, config=QUIET)
     store.put("good", b"x")
-    store.put("a//b", b"x") if False else None
     status, found, totals = fsck(mount.dir, "--cold")
     assert status == CLEAN
     assert totals["cold"] == 1
