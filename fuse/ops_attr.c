@@ -138,14 +138,29 @@ void op_readlink(fuse_req_t req, fuse_ino_t ino)
 		freq_start(f);
 }
 
+static int run_statfs(struct freq *f)
+{
+	/* What has no object, or none any more, is of the mount's size. */
+	if (!control_is_node(f->ino))
+		(void)freq_obj(f, f->ino, &f->obj);
+	return cache_statfs(f->drv->cache, f->obj, &f->statfs);
+}
+
+static void reply_statfs(struct freq *f)
+{
+	fuse_reply_statfs(f->req, &f->statfs);
+}
+
+static const struct freq_op statfs_op = {
+	.name = "statfs",
+	.run = run_statfs,
+	.reply = reply_statfs,
+};
+
 void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
-	struct driver *d = fuse_req_userdata(req);
-	struct statvfs st = {0};
-	int rc = cache_statfs(d->cache, &st);
+	struct freq *f = freq_new(req, &statfs_op, ino, NULL, NULL);
 
-	if (rc)
-		fuse_reply_err(req, -rc);
-	else
-		fuse_reply_statfs(req, &st);
+	if (f)
+		freq_start(f);
 }

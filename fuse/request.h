@@ -108,6 +108,7 @@ struct freq {
 		struct freq_io io;
 		struct freq_set set;
 		struct freq_xattr xattr;
+		struct statvfs statfs;
 		unsigned int rename_flags;
 	};
 	char tail[];

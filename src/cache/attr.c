@@ -140,6 +140,7 @@ int obj_set_record(struct obj *o, const struct record *rec)
 	if (rec->known & REC_XXH3)
 		o->xxh3 = rec->xxh3;
 	o->known |= rec->known;
+	tenant_settle(o);
 	return 0;
 }
 
@@ -289,6 +290,15 @@ void obj_touch(struct cache *c, struct obj *o)
 	}
 }
 
+/* What is configured for a tenant's directory is not changed by hand. Lock held. */
+static bool is_fixed(const struct obj *o, const struct stat *st, unsigned int set)
+{
+	return o->flags & OBJ_TENANT_DIR &&
+	       ((set & CACHE_SET_MODE && (o->mode & 07777) != (st->st_mode & 07777)) ||
+		(set & CACHE_SET_UID && o->uid != st->st_uid) ||
+		(set & CACHE_SET_GID && o->gid != st->st_gid));
+}
+
 /* What of a request really differs; fields that are new are taken over. Lock held. */
 static bool set_fields(struct cache *c, struct obj *o, const struct stat *st, unsigned int set)
 {
@@ -404,6 +414,8 @@ int cache_setattr(struct cache *c, struct obj *o, struct cfile *f, const struct 
 			if (r)
 				return r;
 		}
+		if (is_fixed(o, st, set))
+			return -EPERM;
 		changed = set_fields(c, o, st, set);
 		if (changed)
 			o->ctime_ns = clock_wall(c->clock);

@@ -307,8 +307,11 @@ static int begin_commit(struct cache *c, struct obj *o, const char *key, const s
 
 	{
 		SCOPE_LOCK(&c->lock);
-		struct wsession *wr = session_new(c, o, b->id, fd, b->how == BEGUN_FRESH);
+		struct wsession *wr;
 
+		if (tenant_admit_object(c, o))
+			return -EDQUOT;
+		wr = session_new(c, o, b->id, fd, b->how == BEGUN_FRESH);
 		if (!wr)
 			return -ENOMEM;
 		wr->created = !obj_live(o);

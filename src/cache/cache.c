@@ -279,6 +279,8 @@ static int build(struct cache *c, const struct cache_conf *conf, struct err *err
 		r = try_store(c, conf->strict, err);
 	if (!r)
 		r = open_journal(c, err);
+	if (!r)
+		tenants_make_dirs(c);
 	return r;
 }
 
@@ -406,6 +408,7 @@ void cache_destroy(struct cache *c)
 		free(c->errors[i]);
 	free(c->orphans);
 	room_forget(c);
+	tenants_release(c);
 	classes_release(c);
 	free(c);
 }
@@ -446,8 +449,11 @@ void cache_reconfigure(struct cache *c)
 	journal_set_upload_delay(c->journal, c->config->write.upload_delay_ms * NSEC_PER_MSEC);
 	resize(c->disk, config_tier(c->config, TIER_TYPE_DISK));
 	resize(c->ram, config_tier(c->config, TIER_TYPE_RAM));
-	SCOPE_LOCK(&c->lock);
-	(void)classes_take(c); /* its one failure is of the first time */
+	{
+		SCOPE_LOCK(&c->lock);
+		(void)classes_take(c); /* its one failure is of the first time */
+	}
+	tenants_make_dirs(c);
 }
 
 /* --- questions --- */
@@ -522,9 +528,9 @@ void cache_stats(struct cache *c, struct cache_stats *ret)
 
 /*
  * statfs answers from memory and the local file system only: the disk tier's limits are the
- * mount's size.
+ * mount's size, a tenant's quota is its directory's.
  */
-int cache_statfs(struct cache *c, struct statvfs *ret)
+int cache_statfs(struct cache *c, const struct obj *o, struct statvfs *ret)
 {
 	struct local *l = body_tier(c);
 	uint64_t max = atomic_load(&l->max_size), used, free_fs;
@@ -541,6 +547,8 @@ int cache_statfs(struct cache *c, struct statvfs *ret)
 	ret->f_blocks = max / 4096;
 	ret->f_bfree = ret->f_bavail = (max > used ? max - used : 0) / 4096;
 	ret->f_namemax = KEY_PART_MAX;
+	SCOPE_LOCK(&c->lock);
+	(void)tenant_statfs(o, ret);
 	return 0;
 }
 

@@ -333,7 +333,8 @@ int cache_restore(struct cache *c, const char *key, struct cfile_state *slot, st
 
 /* fsync of a directory: names that were acknowledged survive power loss. */
 int cache_fsyncdir(struct cache *c, struct obj *dir, struct cache_wait *w);
-int cache_statfs(struct cache *c, struct statvfs *ret);
+/* o: of whom the size is asked; NULL: of all. A tenant's is its quota. */
+int cache_statfs(struct cache *c, const struct obj *o, struct statvfs *ret);
 
 /* --- for control and observe --- */
 struct cache_tier_stats {
@@ -371,6 +372,23 @@ struct cache_class_stats {
 };
 /* The caller frees *ret_stats. -ENOMEM */
 int cache_class_stats(struct cache *c, struct cache_class_stats **ret_stats, size_t *ret_n);
+
+/* A tenant, as this host knows it. */
+struct cache_tenant {
+	char *name;
+	uid_t uid;		     /* owner of its directory; -1: it has none */
+	uint64_t bytes, objects;     /* plain bytes, each object once */
+	uint64_t quota, max_objects; /* UINT64_MAX: none */
+	bool partial;		     /* not all of its directories were listed yet */
+	uint64_t hits, misses, sets, deletes;
+	uint64_t refused; /* EDQUOT */
+};
+/* All of them, by name. 0 or -ENOMEM */
+int cache_tenants(struct cache *c, struct cache_tenant **ret, size_t *ret_n);
+void cache_tenants_free(struct cache_tenant *v, size_t n);
+/* Whether path lies in a tenant whose directory is that user's. */
+bool cache_tenant_owns(struct cache *c, const char *path, uid_t uid);
+
 struct counters *cache_counters(struct cache *c);
 const struct config *cache_config(struct cache *c);
 

@@ -249,12 +249,14 @@ static bool copies_end(const struct cache *c)
 
 int classes_take(struct cache *c)
 {
+	CLEANUP_FREE char *form = tenants_form(c);
 	struct policy_set *old = c->policy;
 
 	c->policy = policy_box_get(c->config->policy);
 	c->policy_gen = policy_set_generation(c->policy);
 	take_tiers(c);
 	c->copies_end = copies_end(c);
+	tenants_take(c, form);
 	policy_set_unref(old);
 	for (unsigned int i = 0; i < c->n_slots; i++)
 		c->slots[i]->index = index_of(c->policy, c->slots[i]->name);

@@ -59,10 +59,13 @@ void obj_expire(struct cache *c, struct obj *o)
 	}
 	if (!key)
 		return;
-	if (!sure)
+	if (!sure) {
 		body_drop(c, o); /* hidden already: the store's copy goes later */
-	else if (!name_drop(c, o, key, true))
+		SCOPE_LOCK(&c->lock);
+		tenant_settle(o);
+	} else if (!name_drop(c, o, key, true)) {
 		count_expired(c, o);
+	}
 }
 
 static bool is_over(int64_t ttl_s, uint32_t since_s, int64_t now_s)

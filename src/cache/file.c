@@ -158,6 +158,7 @@ static void count_hit(struct cache *c, struct obj *o, const struct cache_wait *w
 	count_one(c->counters, cold		  ? COUNTER_hits_store
 			       : l && l == c->ram ? COUNTER_hits_ram
 						  : COUNTER_hits_disk);
+	tenant_count(o, TENANT_HITS);
 }
 
 static struct cfile *file_on_body(struct cache *c, struct obj *o, int flags,

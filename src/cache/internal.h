@@ -39,6 +39,7 @@
 #include "cache/classes.h"
 #include "cache/drain.h"
 #include "cache/journal.h"
+#include "cache/tenants.h"
 #include "model/key.h"
 #include "tiers/local.h"
 #include "tiers/stores.h"
@@ -67,6 +68,8 @@ enum obj_flags {
 	OBJ_BROUGHT = 1 << 12,
 	/* its only bytes are not the ones that were closed: nobody gets to read them */
 	OBJ_CORRUPT = 1 << 13,
+	OBJ_CHARGED = 1 << 14,	  /* its tenant's count has it */
+	OBJ_TENANT_DIR = 1 << 15, /* of a declared tenant: it is always there */
 };
 
 /* Rare parts of a record. */
@@ -142,7 +145,10 @@ struct wsession {
 	uint64_t pending;   /* of which these are not written yet, */
 	uint64_t claimed;   /* and up to where they reach, unless there are holes */
 	uint64_t uncounted; /* in cache.written for this session */
-	uint64_t old_cost;  /* replaced: of the old body, which is still there */
+	/* writes that its tenant's quota let pass and that are under way, and their furthest end */
+	uint64_t admitted_end;
+	unsigned int n_admitted;
+	uint64_t old_cost; /* replaced: of the old body, which is still there */
 	int64_t look_mtime_ns, look_ctime_ns;
 	uint64_t look_size;
 	struct ram_copy copy;	   /* made before it is published, where RAM is its home */
@@ -164,6 +170,8 @@ struct obj {
 	struct list files;    /* cfile.on_obj */
 	struct list negative; /* cache.negatives: an absent name that nobody refers to */
 	struct body disk, ram;
+	struct tenant *tenant; /* whose it is; NULL: nobody's */
+	uint64_t charged;      /* OBJ_CHARGED: bytes in its count */
 	uint64_t node, ino, size;
 	int64_t mtime_ns, created_ns, expires_at;
 	/* wall time: when name, attributes or xattrs changed here; st_ctime is it or mtime */
@@ -183,10 +191,10 @@ struct obj {
 	mode_t mode;
 	uid_t uid;
 	gid_t gid;
-	uint32_t known : 12; /* enum record_known */
-	uint32_t exist : 4;  /* enum exist */
-	uint32_t class : 16; /* class_slot.number; ask obj_class() */
-	char *name;	     /* name_buf, or malloc'ed once it was renamed */
+	uint32_t known:12; /* enum record_known */
+	uint32_t exist:4;  /* enum exist */
+	uint32_t class:16; /* class_slot.number; ask obj_class() */
+	char *name;	   /* name_buf, or malloc'ed once it was renamed */
 	char name_buf[];
 };
 
@@ -271,10 +279,10 @@ struct cache {
 	struct cache_events events;
 	struct cachedir dir;
 	struct cachedir_state last;
-	struct local *disk, *ram;		    /* NULL: none */
+	struct local *disk, *ram;		      /* NULL: none */
 	unsigned int disk_tier, ram_tier, store_tier; /* conf_tier.index; NO_TIER: none */
-	struct tier *store;			    /* outermost layer; NULL: none */
-	struct tier *breaker;			    /* the breaker in it, for its state */
+	struct tier *store;			      /* outermost layer; NULL: none */
+	struct tier *breaker;			      /* the breaker in it, for its state */
 	struct journal *journal;
 	struct drain *drain;
 	struct pool *pool;
@@ -287,8 +295,10 @@ struct cache {
 	struct policy_set *policy; /* a reference */
 	uint32_t policy_gen;	   /* its generation */
 	bool copies_end; /* some copies end before their objects do, or are not to be here */
-	struct class_slot **slots; /* the first is the default class's */
+	struct class_slot **slots;     /* the first is the default class's */
 	unsigned int n_slots, n_types; /* types: that slots have, without "" */
+	struct tenants tenants;
+	bool has_tenants; /* names can tell of them */
 	struct obj *root;
 	struct obj **table; /* (parent, name) -> obj */
 	size_t table_size, n_objs;
@@ -311,9 +321,9 @@ struct cache {
 	 * trusted
 	 */
 	bool moving;
-	bool checking; /* fsck is under way */
+	bool checking;	     /* fsck is under way */
 	struct scrub *scrub; /* NULL: not started */
-	bool scanned; /* the scan is through: what is found later is counted at once */
+	bool scanned;	     /* the scan is through: what is found later is counted at once */
 	/* the tmpfs was handed over, and the scan is not through: there may be bodies in it, */
 	bool ram_left;
 	uint64_t ram_left_bytes; /* which count so much until they are met */
@@ -331,7 +341,7 @@ struct cache {
 	pthread_t clock_thread;
 	pthread_cond_t clock_cond;
 	bool clock_running;
-	dl_t clock_wakes; /* when it wakes by itself; 0: it sleeps until it is told */
+	dl_t clock_wakes;	   /* when it wakes by itself; 0: it sleeps until it is told */
 	pthread_mutex_t jobs_lock; /* for the next two; a leaf */
 	unsigned int jobs;	   /* of ours, queued or running */
 	pthread_cond_t jobs_cond;
@@ -627,10 +637,10 @@ void ram_copy_drop(struct cache *c, struct ram_copy *copy); /* any lock; nothing
 const char *obj_state(struct cache *c, struct obj *o); /* as user.cogfs.state. Lock held */
 
 /* --- defaults.c: what objects begin with. All need the lock --- */
-#define LIFE_NEVER 253402300799 /* a directory's expires_at: the last second of the year 9999 */
+#define LIFE_NEVER 253402300799	 /* a directory's expires_at: the last second of the year 9999 */
 #define PIN_XATTR "cogfs_pinned" /* in records; users cannot set it by that name */
 bool dir_says_life(const struct obj *dir);
-const char *obj_pin_said(const struct obj *o); /* "1", "0"; NULL: nothing */
+const char *obj_pin_said(const struct obj *o);	      /* "1", "0"; NULL: nothing */
 int obj_set_pinned(struct obj *o, const char *value); /* NULL: nothing is said. xattr.c */
 void obj_begin(struct cache *c, struct obj *o);
 /* Whether o's life is the one that its name gives it, and not set by hand. */

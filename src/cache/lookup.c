@@ -181,8 +181,7 @@ int obj_store_says(struct cache *c, struct obj *o, const struct record *rec, int
 	 * A symlink's size is its target's length here, and a store says what it likes; of what may
 	 * be packed a listing does not tell the size.
 	 */
-	same = was &&
-	       (o->size == rec->size || S_ISLNK(o->mode) || !(rec->known & REC_SIZE)) &&
+	same = was && (o->size == rec->size || S_ISLNK(o->mode) || !(rec->known & REC_SIZE)) &&
 	       (!(rec->known & REC_ETAG) || (o->etag && !strcmp(o->etag, rec->etag)));
 	if (was && !same) {
 		*ret_todo = body_retire(c, o);
@@ -377,6 +376,7 @@ int cache_lookup(struct cache *c, struct obj *dir, const char *name, struct cach
 	if (r == -ENOENT) {
 		class_count_name(c, dir, name, CLASS_MISSES);
 		count_one(c->counters, COUNTER_misses);
+		tenant_count(dir, TENANT_MISSES);
 	}
 	if (!r && obj_is_vague(*ret_obj)) {
 		r = obj_refresh(c, *ret_obj, true, w);

@@ -116,6 +116,7 @@ static int make_dir(struct cache *c, struct obj *o)
 int cache_mkdir(struct cache *c, struct obj *dir, const char *name, mode_t mode, uid_t uid,
 		gid_t gid, struct obj **ret_obj, struct cache_attr *ret_attr)
 {
+	const uid_t caller = uid;
 	struct obj *o;
 	int r;
 
@@ -125,6 +126,11 @@ int cache_mkdir(struct cache *c, struct obj *dir, const char *name, mode_t mode,
 		r = new_name(c, dir, name, &o);
 		if (r)
 			return r;
+		r = tenant_made_dir(c, o, caller, &mode, &uid, &gid);
+		if (r) {
+			obj_put_locked(c, o);
+			return r;
+		}
 		init_new(c, o, S_IFDIR | (mode & 07777), uid, gid);
 		r = obj_become_dir(c, o);
 	}
@@ -198,7 +204,7 @@ int cache_symlink(struct cache *c, struct obj *dir, const char *name, const char
 		o->extra = calloc(1, sizeof(*o->extra));
 		if (o->extra)
 			o->extra->symlink = strdup(target);
-		r = o->extra && o->extra->symlink ? 0 : -ENOMEM;
+		r = o->extra && o->extra->symlink ? tenant_admit_object(c, o) : -ENOMEM;
 	}
 	if (!r)
 		r = make_symlink(c, o);
@@ -386,6 +392,7 @@ static void count_deleted(struct cache *c, const struct obj *dir, const char *na
 	SCOPE_LOCK(&c->lock);
 	class_count_name(c, dir, name, CLASS_DELETES);
 	count_one(c->counters, COUNTER_deletes);
+	tenant_count(dir, TENANT_DELETES);
 }
 
 int cache_unlink(struct cache *c, struct obj *dir, const char *name, struct cache_wait *w)
@@ -443,7 +450,9 @@ int cache_rmdir(struct cache *c, struct obj *dir, const char *name, struct cache
 		r = child_get(c, dir, name, w, &o);
 		if (r)
 			return r;
-		r = obj_is_dir(o) ? dir_load(c, o, w) : -ENOTDIR;
+		r = !obj_is_dir(o)		? -ENOTDIR
+		    : o->flags & OBJ_TENANT_DIR ? -EBUSY /* it is there as long as it is declared */
+						: dir_load(c, o, w);
 		if (!r && o->dir->n_live)
 			r = -ENOTEMPTY;
 		if (!r && has_store(c) && o->dir->error && !o->dir->listed_ns)

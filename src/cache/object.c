@@ -136,6 +136,7 @@ struct obj *obj_new(struct cache *c, struct obj *parent, const char *name)
 		o->parent = parent;
 		list_add_tail(&parent->dir->children, &o->sibling);
 		table_add(c, o);
+		tenant_enter(c, o);
 	}
 	obj_set_ino(o);
 	return o;
@@ -160,6 +161,7 @@ void obj_extra_free(struct obj_extra *x)
 static void obj_free(struct cache *c, struct obj *o)
 {
 	assert(!o->wr && !o->fill && list_empty(&o->files));
+	tenant_leave(c, o);
 	body_gone(c, o, c->disk);
 	body_gone(c, o, c->ram);
 	assert(!o->flight || list_empty(&o->flight->waits));
@@ -334,11 +336,15 @@ bool obj_is_dir(const struct obj *o)
 
 void obj_set_exist(struct obj *o, enum exist ex)
 {
-	bool was = exist_live(o->exist), is = exist_live(ex);
+	bool was = exist_live(o->exist), is;
 
+	if (o->flags & OBJ_TENANT_DIR)
+		ex = EX_LOCAL; /* the configuration says so */
+	is = exist_live(ex);
 	o->exist = ex;
 	if (o->parent && was != is)
 		o->parent->dir->n_live += is ? 1 : -1;
+	tenant_settle(o);
 }
 
 int obj_become_dir(struct cache *c, struct obj *o)
@@ -376,6 +382,7 @@ void obj_default_attr(struct cache *c, struct obj *o, mode_t type)
 	o->gid = conf->mount.gid;
 	o->mode = type | (type == S_IFDIR ? conf->mount.mode : file_mode(c, o));
 	o->known &= ~(REC_MODE | REC_OWNER);
+	tenant_default_attr(o, type);
 	if (!o->mtime_ns)
 		o->mtime_ns = clock_wall(c->clock);
 }
@@ -407,15 +414,16 @@ void tree_detach(struct cache *c, struct obj *o)
 	obj_put_locked(c, parent);
 }
 
-static void subtree_rekey(struct obj *o)
+static void subtree_rekey(struct cache *c, struct obj *o)
 {
 	obj_set_ino(o);
+	tenant_reenter(c, o);
 	o->class_gen = 0;
 	o->moved++;
 	if (!o->dir)
 		return;
 	list_for_each(it, &o->dir->children)
-		subtree_rekey(list_entry(it, struct obj, sibling));
+		subtree_rekey(c, list_entry(it, struct obj, sibling));
 }
 
 int tree_move(struct cache *c, struct obj *o, struct obj *to_dir, const char *name)
@@ -442,6 +450,6 @@ int tree_move(struct cache *c, struct obj *o, struct obj *to_dir, const char *na
 		to_dir->dir->n_live++;
 	}
 	obj_put_locked(c, old_parent);
-	subtree_rekey(o);
+	subtree_rekey(c, o);
 	return 0;
 }

@@ -336,8 +336,10 @@ static void publish_change(struct cache *c, struct obj *o, const struct xxh3 *h)
 	r = publish_record(c, o, h, &rec);
 	if (!r)
 		r = publish_commit(c, o, &rec);
-	if (set)
+	if (set) {
 		count_one(c->counters, COUNTER_sets);
+		tenant_count(o, TENANT_SETS);
+	}
 	record_release(&rec);
 	{
 		SCOPE_LOCK(&c->lock);

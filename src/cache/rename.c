@@ -141,6 +141,13 @@ static void local_rename(struct cache *c, const char *from, const char *to)
 		(void)local_body_rename(c->ram, from, to);
 }
 
+/* A rename that failed brings nothing. */
+static void tenant_move_end(struct cache *c)
+{
+	SCOPE_LOCK(&c->lock);
+	tenant_moved(c);
+}
+
 /* While journal and local disk are ahead of the tree, nobody concludes anything from a key. */
 static void set_moving(struct cache *c, bool moving)
 {
@@ -183,6 +190,7 @@ static int rename_ends(struct cache *c, struct obj *o, struct obj *t, struct obj
 	local_rename(c, from_key, to_key);
 	SCOPE_LOCK(&c->lock);
 	c->moving = false;
+	tenant_moved(c);
 	return tree_rename(c, o, to_dir, to, from_key);
 }
 
@@ -231,11 +239,14 @@ static int rename_name(struct cache *c, struct obj *from_dir, const char *from, 
 		r = find_ends(c, from_dir, from, to_dir, to, flags, w, &o, &t);
 		*ret_given = !r && S_ISREG(o->mode) && o->known & REC_EXPIRES &&
 			     obj_life_is_given(c, o);
+		if (!r && o != t)
+			r = tenant_move(c, o, to_dir, to);
 	}
 	if (!r && o != t)
 		r = rename_ends(c, o, t, to_dir, to);
 	if (!r && o != t)
 		*ret_o = obj_ref(o);
+	tenant_move_end(c);
 	if (t)
 		obj_unref(c, t);
 	if (o)

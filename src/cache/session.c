@@ -72,6 +72,7 @@ void session_free(struct cache *c, struct obj *o)
 
 	(void)c;
 	o->wr = NULL;
+	tenant_settle(o);
 	close(wr->fd);
 	xxh3_stream_free(wr->hash);
 	pthread_mutex_destroy(&wr->hash_lock);
@@ -208,6 +209,7 @@ static int join(struct cache *c, struct obj *o, int flags)
 		wr->size = wr->claimed = 0;
 		session_settle(c, wr);
 		session_dirty(c, o);
+		tenant_settle(o);
 	}
 	wr->writers++;
 	return 0;
@@ -358,6 +360,21 @@ static void session_resized(struct cache *c, struct obj *o, uint64_t size)
 	session_dirty(c, o);
 }
 
+static int resize(struct cache *c, struct obj *o, uint64_t size)
+{
+	int r = tenant_admit(c, o, size);
+
+	if (r)
+		return r;
+	if (ftruncate(o->wr->fd, size))
+		r = -errno;
+	if (!r)
+		session_resized(c, o, size);
+	SCOPE_LOCK(&c->lock);
+	tenant_admitted(o);
+	return r;
+}
+
 int session_truncate(struct cache *c, struct obj *o, struct cfile *f, uint64_t size,
 		     struct cache_wait *w)
 {
@@ -379,10 +396,7 @@ int session_truncate(struct cache *c, struct obj *o, struct cfile *f, uint64_t s
 		if (r)
 			return r;
 	}
-	if (ftruncate(o->wr->fd, size))
-		r = -errno;
-	if (!r)
-		session_resized(c, o, size);
+	r = resize(c, o, size);
 	if (own) {
 		int n = r ? r : session_note(c, o, true);
 

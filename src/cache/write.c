@@ -108,9 +108,8 @@ static int admit_room(struct cache *c, uint64_t need, struct cache_wait *w)
 	return r;
 }
 
-/* Admits what a change may take; *ret_need is for admitted(), also where it fails. */
-static int admit(struct cache *c, struct wsession *wr, uint64_t off, uint64_t len, bool holes,
-		 struct cache_wait *w, uint64_t *ret_need)
+static int admit_bytes(struct cache *c, struct wsession *wr, uint64_t off, uint64_t len, bool holes,
+		       struct cache_wait *w, uint64_t *ret_need)
 {
 	uint64_t need;
 	int r;
@@ -138,9 +137,31 @@ static int admit(struct cache *c, struct wsession *wr, uint64_t off, uint64_t le
 	return 0;
 }
 
-/* The change is done, or given up: what is reserved becomes what is taken. Lock held */
-static void admitted(struct cache *c, struct wsession *wr, uint64_t need)
+/*
+ * Admits what a change may take, which makes the file reach to end; *ret_need is for admitted(),
+ * which is called where it returns 0.
+ */
+static int admit(struct cache *c, struct obj *o, uint64_t off, uint64_t len, uint64_t end,
+		 bool holes, struct cache_wait *w, uint64_t *ret_need)
 {
+	int r = tenant_admit(c, o, end);
+
+	if (r)
+		return r;
+	r = admit_bytes(c, o->wr, off, len, holes, w, ret_need);
+	if (!r)
+		return 0;
+	SCOPE_LOCK(&c->lock);
+	tenant_admitted(o);
+	return r;
+}
+
+/* The change is done, or given up: what is reserved becomes what is taken. Lock held */
+static void admitted(struct cache *c, struct obj *o, uint64_t need)
+{
+	struct wsession *wr = o->wr;
+
+	tenant_admitted(o);
 	wr->pending -= need;
 	if (wr->holes)
 		session_settle(c, wr);
@@ -173,7 +194,7 @@ int cache_write(struct cache *c, struct cfile *f, const void *buf, size_t len, o
 		return -EFBIG;
 	r = check_dirty(c, w);
 	if (!r)
-		r = admit(c, wr, off, len, false, w, &need);
+		r = admit(c, f->obj, off, len, off + len, false, w, &need);
 	if (r)
 		return r;
 	r = fs_pwrite_full(f->fd, buf, len, off);
@@ -183,12 +204,12 @@ int cache_write(struct cache *c, struct cfile *f, const void *buf, size_t len, o
 		session_unhash(wr); /* a part of it may be there */
 	SCOPE_LOCK(&c->lock);
 	wr->holes = wr->holes || r;
-	admitted(c, wr, need);
+	if (!r && off + len > wr->size)
+		wr->size = off + len;
+	admitted(c, f->obj, need);
 	session_dirty(c, f->obj);
 	if (r)
 		return r;
-	if (off + len > wr->size)
-		wr->size = off + len;
 	if (kill_priv)
 		f->obj->mode &= ~(S_ISUID | (f->obj->mode & S_IXGRP ? S_ISGID : 0));
 	return 0;
@@ -209,16 +230,17 @@ int cache_fallocate(struct cache *c, struct cfile *f, int mode, off_t off, off_t
 	if ((has_store(c) && (uint64_t)(off + len) > c->store->caps.max_size) ||
 	    (uint64_t)(off + len) > wr->size_max)
 		return -EFBIG;
-	r = admit(c, wr, off, mode & FALLOC_FL_PUNCH_HOLE ? 0 : len, true, w, &need);
+	r = admit(c, f->obj, off, mode & FALLOC_FL_PUNCH_HOLE ? 0 : len,
+		  mode & FALLOC_FL_KEEP_SIZE ? 0 : off + len, true, w, &need);
 	if (r)
 		return r;
 	r = fallocate(f->fd, mode, off, len) ? -errno : 0;
 	session_unhash(wr);
 	SCOPE_LOCK(&c->lock);
-	admitted(c, wr, need);
-	session_dirty(c, f->obj);
 	if (!fstat(f->fd, &st))
 		wr->size = st.st_size;
+	admitted(c, f->obj, need);
+	session_dirty(c, f->obj);
 	return r;
 }
 

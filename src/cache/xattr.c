@@ -222,20 +222,27 @@ static int show_placeholder(struct cache *c, struct obj *o, const char *name, ch
 	const char *text;
 	size_t len;
 
-	if (!match_names(c, o, &hit, &key) || !class_hit_get(&hit, key, name, &text, &len))
-		return -ENODATA;
-	return sprintf_n(buf, "%.*s", (int)len, text);
+	if (match_names(c, o, &hit, &key) && class_hit_get(&hit, key, name, &text, &len))
+		return sprintf_n(buf, "%.*s", (int)len, text);
+	if (o->tenant && !strcmp(name, "tenant")) /* no pattern has to say so */
+		return sprintf_n(buf, "%s", o->tenant->name);
+	return -ENODATA;
 }
 
 static void list_placeholders(struct cache *c, struct obj *o, FILE *out)
 {
 	CLEANUP_FREE char *key = NULL;
+	bool told = !o->tenant;
 	struct class_hit hit;
 
-	if (!match_names(c, o, &hit, &key))
-		return;
-	for (unsigned int i = 0; i < hit.pattern->n_names; i++)
-		fprintf(out, OWN "%s%c", hit.pattern->names[i], 0);
+	if (match_names(c, o, &hit, &key)) {
+		for (unsigned int i = 0; i < hit.pattern->n_names; i++) {
+			fprintf(out, OWN "%s%c", hit.pattern->names[i], 0);
+			told |= !strcmp(hit.pattern->names[i], "tenant");
+		}
+	}
+	if (!told)
+		fprintf(out, OWN "tenant%c", 0);
 }
 
 /* --- what can be set --- */

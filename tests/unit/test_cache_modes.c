@@ -438,7 +438,7 @@ static void statfs_shows_the_limit_of_the_disk(void **state)
 
 	again(h, h->store, tiny);
 	host_put(h, "a", buf, sizeof(buf));
-	assert_int_equal(cache_statfs(h->cache, &vfs), 0);
+	assert_int_equal(cache_statfs(h->cache, NULL, &vfs), 0);
 	assert_int_equal(vfs.f_blocks * vfs.f_frsize, 1 << 20);
 	assert_in_range(vfs.f_bfree, 1, 255);
 }
