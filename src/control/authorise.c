@@ -87,7 +87,7 @@ int authorise_owner(struct cache *cache, const char *path, uid_t uid, struct err
 		return err_set(err, r, "%s: %s", path, strerror(-r));
 	if (!r)
 		obj_unref(cache, obj);
-	if (r || attr.st.st_uid != uid)
+	if (r || (attr.st.st_uid != uid && !cache_tenant_owns(cache, path, uid)))
 		return err_set(err, -EACCES,
 			       "%s: not yours; root and the mount's owner may do this anywhere",
 			       *path ? path : "/");

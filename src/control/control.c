@@ -20,21 +20,18 @@ bool control_is_master(const struct control *c, uid_t uid)
 
 /* --- the files --- */
 
-static int render_stats(struct control *c, FILE *out)
+static int render_stats(struct control *c, uid_t uid, FILE *out)
 {
-	struct sample sample;
-	json_t *json;
+	json_t *json = control_stats(c, uid);
 	int r;
 
-	sample_take(&c->observed, &sample);
-	json = stats_json(&sample);
 	r = json ? json_dumpf(json, out, JSON_INDENT(2)) : -1;
 	json_decref(json);
 	fputc('\n', out);
 	return r ? -ENOMEM : 0;
 }
 
-static int render_metrics(struct control *c, FILE *out)
+static int render_metrics(struct control *c, uid_t uid, FILE *out)
 {
 	struct sample sample;
 
@@ -43,12 +40,12 @@ static int render_metrics(struct control *c, FILE *out)
 	return 0;
 }
 
-static int render_config(struct control *c, FILE *out)
+static int render_config(struct control *c, uid_t uid, FILE *out)
 {
 	return config_print(cache_config(c->observed.cache), out, true);
 }
 
-static int render_errors(struct control *c, FILE *out)
+static int render_errors(struct control *c, uid_t uid, FILE *out)
 {
 	CLEANUP_FREE char *text = cache_errors(c->observed.cache);
 
@@ -58,7 +55,7 @@ static int render_errors(struct control *c, FILE *out)
 	return 0;
 }
 
-static int render_version(struct control *c, FILE *out)
+static int render_version(struct control *c, uid_t uid, FILE *out)
 {
 	fprintf(out, "cogfs %s (libfuse %s, %s build)\n", COGFS_VERSION, COGFS_LIBFUSE_VERSION,
 		COGFS_BUILD_KIND);
@@ -67,7 +64,7 @@ static int render_version(struct control *c, FILE *out)
 
 static const struct {
 	const char *name;
-	int (*render)(struct control *c, FILE *out);
+	int (*render)(struct control *c, uid_t uid, FILE *out);
 	bool master; /* names other people's files: only for root and the mount's owner */
 } files[] = {
 	{"stats.json", render_stats, false},   {"metrics", render_metrics, false},
@@ -95,7 +92,7 @@ static int render(void *arg, const char *name, uid_t uid, char **ret_buf, size_t
 	out = open_memstream(&buf, &len);
 	if (!out)
 		return -ENOMEM;
-	r = files[i].render(c, out);
+	r = files[i].render(c, uid, out);
 	if (fclose(out) && !r)
 		r = -ENOMEM;
 	if (r)

@@ -53,10 +53,7 @@ void control_refuse(struct control_reply *reply, int error, const char *text)
 
 static void run_stats(struct control *c, uid_t uid, struct control_reply *reply)
 {
-	struct sample sample;
-
-	sample_take(&c->observed, &sample);
-	control_say(reply, stats_json(&sample));
+	control_say(reply, control_stats(c, uid));
 	control_reply_end(reply);
 }
 

@@ -38,6 +38,9 @@ void control_run(struct control *c, struct control_request *req, uid_t uid,
 /* The error as the last line, and the end. */
 void control_refuse(struct control_reply *reply, int error, const char *text);
 
+/* What is in stats.json, for that user; NULL: no memory. */
+json_t *control_stats(struct control *c, uid_t uid);
+
 /* One line; takes json. Without memory it is lost, and the reader sees that there is no end. */
 void control_say(struct control_reply *reply, json_t *json);
 

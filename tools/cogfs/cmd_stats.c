@@ -18,7 +18,14 @@
 const struct cli_option cmd_stats_options[] = {
 	{'j', false, "json", NULL, "print .cogfs/stats.json as it is"},
 	{'a', true, "all", NULL, "show counters that are zero too"},
+	{'t', true, "tenant", "NAME", "what this tenant has and may have"},
 	{0},
+};
+
+/* What is to be shown. */
+struct wanted {
+	bool as_json, all;
+	const char *tenant; /* NULL: everything */
 };
 
 static const char *counter_text(const char *name)
@@ -185,11 +192,29 @@ static void print_stats(json_t *stats, bool all)
 	print_counters(json_object_get(manager, "counters"), all);
 }
 
-static int stats(const char *path, bool as_json, bool all)
+/* What is asked for: all, or one tenant. NULL: there is none, or it is not the caller's */
+static json_t *part_of(json_t *json, const char *tenant)
+{
+	return tenant ? json_object_get(json_object_get(json, "tenants"), tenant) : json;
+}
+
+static void show(json_t *part, const struct wanted *w)
+{
+	if (w->as_json) {
+		json_dumpf(part, stdout, JSON_INDENT(2));
+		putchar('\n');
+	} else if (w->tenant) {
+		print_values(part);
+	} else {
+		print_stats(part, w->all);
+	}
+}
+
+static int stats(const char *path, const struct wanted *w)
 {
 	struct mount_place place;
 	struct err err = {0};
-	json_t *json = NULL;
+	json_t *json = NULL, *part;
 	int r = mount_place_find(path, &place, &err);
 
 	if (r == 0) {
@@ -200,12 +225,13 @@ static int stats(const char *path, bool as_json, bool all)
 		cli_error("stats: %s", err_text(&err, r));
 		return CLI_FAILED;
 	}
-	if (as_json) {
-		json_dumpf(json, stdout, JSON_INDENT(2));
-		putchar('\n');
-	} else {
-		print_stats(json, all);
+	part = part_of(json, w->tenant);
+	if (!part) {
+		cli_error("stats: no tenant \"%s\", or it is not yours", w->tenant);
+		json_decref(json);
+		return CLI_FAILED;
 	}
+	show(part, w);
 	r = json_is_true(json_object_get(json_object_get(json, "manager"), "degraded"))
 		    ? CLI_DEGRADED
 		    : CLI_OK;
@@ -216,16 +242,18 @@ static int stats(const char *path, bool as_json, bool all)
 int cmd_stats(const struct cli_verb *verb, int argc, char **argv)
 {
 	struct cli_args args = {.verb = verb, .argc = argc, .argv = argv};
-	bool as_json = false, all = false;
+	struct wanted wanted = {0};
 	int id;
 
 	while ((id = cli_next(&args)) > 0) {
 		if (id == 'j')
-			as_json = true;
+			wanted.as_json = true;
+		else if (id == 'a')
+			wanted.all = true;
 		else
-			all = true;
+			wanted.tenant = args.value;
 	}
 	if (id < 0 || !cli_count(&args, 0, 1))
 		return CLI_FAILED;
-	return stats(args.rest[0], as_json, all);
+	return stats(args.rest[0], &wanted);
 }
