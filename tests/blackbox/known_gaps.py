@@ -20,6 +20,7 @@ CORE = {
     "test_integrity",
     "test_policies",
     "test_keys",
+    "test_tenants",
 }
 
 GAPS = {}  # test: reason
