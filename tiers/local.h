@@ -85,6 +85,12 @@ int local_tmpfs(uint64_t size);
  */
 int local_reserve(struct local *l, uint64_t bytes, bool object);
 void local_unreserve(struct local *l, uint64_t bytes, bool object);
+/* Adds n to a total of the cache's own unless that goes over max (0 = no limit). */
+bool local_admit(_Atomic int64_t *total, uint64_t n, uint64_t max);
+/* What bytes count as: whole units. */
+uint64_t local_round(uint64_t bytes);
+/* Less than 1/parts of max_size or max_objects is left; of min_free on top of it, where free. */
+bool local_is_tight(struct local *l, unsigned int parts, bool free);
 /*
  * min_free is measured on the filesystem, which does not know of bytes that are admitted and not
  * written yet. A reservation that is written at once needs nothing; one that fills over time is

@@ -11,15 +11,14 @@
 
 #define COST_UNIT 4096u
 
-static uint64_t round_up(uint64_t bytes)
+uint64_t local_round(uint64_t bytes)
 {
 	return bytes > UINT64_MAX - COST_UNIT
 		       ? bytes & ~(uint64_t)(COST_UNIT - 1)
 		       : (bytes + COST_UNIT - 1) & ~(uint64_t)(COST_UNIT - 1);
 }
 
-/* Adds n to *total unless that goes over max (0 = no limit). */
-static bool admit(_Atomic int64_t *total, uint64_t n, uint64_t max)
+bool local_admit(_Atomic int64_t *total, uint64_t n, uint64_t max)
 {
 	int64_t have = atomic_load_explicit(total, memory_order_relaxed);
 
@@ -53,13 +52,25 @@ static bool leaves_min_free(struct local *l, uint64_t bytes)
 	return avail >= need && avail - need >= bytes;
 }
 
+static bool is_near(int64_t have, uint64_t max, unsigned int parts)
+{
+	return max && have > 0 && (uint64_t)have > max - max / parts;
+}
+
+bool local_is_tight(struct local *l, unsigned int parts, bool free)
+{
+	return is_near(atomic_load(&l->used), atomic_load(&l->max_size), parts) ||
+	       is_near(atomic_load(&l->objects), atomic_load(&l->max_objects), parts) ||
+	       (free && !leaves_min_free(l, l->min_free / parts));
+}
+
 int local_reserve(struct local *l, uint64_t bytes, bool object)
 {
-	uint64_t cost = round_up(bytes);
+	uint64_t cost = local_round(bytes);
 
-	if (object && !admit(&l->objects, 1, atomic_load(&l->max_objects)))
+	if (object && !local_admit(&l->objects, 1, atomic_load(&l->max_objects)))
 		return -ENOSPC;
-	if (admit(&l->used, cost, atomic_load(&l->max_size))) {
+	if (local_admit(&l->used, cost, atomic_load(&l->max_size))) {
 		if (cost == 0 || leaves_min_free(l, cost))
 			return 0;
 		atomic_fetch_sub(&l->used, (int64_t)cost);
@@ -71,7 +82,7 @@ int local_reserve(struct local *l, uint64_t bytes, bool object)
 
 void local_unreserve(struct local *l, uint64_t bytes, bool object)
 {
-	atomic_fetch_sub(&l->used, (int64_t)round_up(bytes));
+	atomic_fetch_sub(&l->used, (int64_t)local_round(bytes));
 	if (object)
 		atomic_fetch_sub(&l->objects, 1);
 }

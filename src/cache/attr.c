@@ -280,14 +280,7 @@ int cache_getattr(struct cache *c, struct obj *o, struct cache_wait *w, struct c
 
 void obj_touch(struct cache *c, struct obj *o)
 {
-	if (!list_empty(&o->disk.lru)) {
-		list_del(&o->disk.lru);
-		list_add_tail(&c->lru_disk, &o->disk.lru);
-	}
-	if (!list_empty(&o->ram.lru)) {
-		list_del(&o->ram.lru);
-		list_add_tail(&c->lru_ram, &o->ram.lru);
-	}
+	bodies_touch(c, o);
 }
 
 /* What is configured for a tenant's directory is not changed by hand. Lock held. */

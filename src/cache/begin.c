@@ -27,7 +27,8 @@ struct begun {
 	uint64_t seq;  /* journal entry that names it already, 0 = none */
 	uint64_t room; /* admitted for a copy */
 	uint64_t left; /* staging/<left> is the journal's alone once the copy is made, 0 = none */
-	bool counted;  /* and for one object more */
+	bool counted;  /* and for one object more, */
+	struct share *share; /* of this share too */
 };
 
 /*
@@ -62,7 +63,7 @@ static int begin_copy(struct cache *c, int from, uint64_t size, uint64_t *ret_id
 		      uint64_t *ret_room)
 {
 	uint64_t room = c->disk ? (size + 4095) & ~4095ull : 0;
-	int r = room ? make_room(c, c->disk, room, false) : 0, fd;
+	int r = room ? make_room(c, c->disk, NULL, room, false) : 0, fd;
 
 	if (r)
 		return r;
@@ -326,6 +327,9 @@ static int begin_commit(struct cache *c, struct obj *o, const char *key, const s
 		wr->counted = c->disk;
 		if (c->disk && !b->counted)
 			atomic_fetch_add(&c->disk->objects, 1); /* the old body's place */
+		session_share(wr);
+		if (b->counted)
+			share_add(b->share, 0, -1); /* the session has it by now */
 		if (o->fill)
 			fill_detach(c, o);
 		if (!(o->flags & OBJ_ORPHAN))
@@ -363,16 +367,19 @@ static int begin_count(struct cache *c, struct obj *o, struct begun *b)
 		SCOPE_LOCK(&c->lock);
 		if (!c->disk || o->flags & OBJ_RES_DISK)
 			return 0;
+		b->share = share_of(c, o, c->disk);
 	}
-	r = make_room(c, c->disk, 0, true);
+	r = make_room(c, c->disk, b->share, 0, true);
 	b->counted = !r;
 	return r;
 }
 
 static void begin_undo(struct cache *c, const struct begun *b, int fd)
 {
-	if (b->counted)
+	if (b->counted) {
 		local_unreserve(c->disk, 0, true);
+		share_add(b->share, 0, -1);
+	}
 	if (fd >= 0 && !b->seq) /* else the journal names it */
 		copy_drop(c, b->id, b->room);
 	else if (fd < 0 && b->seq)

@@ -41,13 +41,14 @@ void body_added(struct cache *c, struct obj *o, struct local *l, uint64_t cost)
 
 	(void)obj_slot(c, o);
 	class_uncharge(c, o);
+	if (o->flags & body_flag(c, l))
+		body_dequeue(c, o, l);
 	o->flags = (o->flags & ~OBJ_CORRUPT) | body_flag(c, l);
 	o->body_gen++;
 	b->cost = cost;
 	class_charge(c, o);
 	body_since(c, o, l, clock_wall(c->clock) / NSEC_PER_SEC);
-	list_del(&b->lru);
-	list_add_tail(l == c->disk ? &c->lru_disk : &c->lru_ram, &b->lru);
+	body_enqueue(c, o, l);
 }
 
 void body_gone(struct cache *c, struct obj *o, struct local *l)
@@ -59,13 +60,13 @@ void body_gone(struct cache *c, struct obj *o, struct local *l)
 	b = body_of(c, o, l);
 	class_uncharge(c, o);
 	if (o->flags & body_flag(c, l)) {
+		body_dequeue(c, o, l);
 		o->flags &= ~(body_flag(c, l) | OBJ_SUSPECT | OBJ_CORRUPT);
 		o->body_gen++;
 		local_unreserve(l, b->cost, true);
 		b->cost = 0;
 	}
 	class_charge(c, o);
-	list_del(&b->lru);
 }
 
 bool body_is_open(const struct obj *o, const struct local *l)
@@ -449,7 +450,7 @@ static void body_weigh(struct cache *c, struct obj *o, struct local *l, int fd)
 		return;
 	local_adjust(l, (int64_t)cost - (int64_t)b->cost);
 	class_uncharge(c, o);
-	b->cost = cost;
+	body_weighs(c, o, l, cost);
 	class_charge(c, o);
 }
 

@@ -208,8 +208,6 @@ static int init_locks(struct cache *c)
 	pthread_cond_init(&c->round_cond, &attr);
 	pthread_cond_init(&c->jobs_cond, NULL);
 	pthread_condattr_destroy(&attr);
-	list_init(&c->lru_disk);
-	list_init(&c->lru_ram);
 	list_init(&c->idle_fills);
 	list_init(&c->negatives);
 	list_init(&c->waits);

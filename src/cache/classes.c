@@ -260,6 +260,8 @@ int classes_take(struct cache *c)
 	policy_set_unref(old);
 	for (unsigned int i = 0; i < c->n_slots; i++)
 		c->slots[i]->index = index_of(c->policy, c->slots[i]->name);
+	if (shares_take(c))
+		return -ENOMEM;
 	if (!c->n_slots && !slot_new(c, policy_n_classes(c->policy) - 1, "", 0))
 		return -ENOMEM;
 	return 0;
@@ -270,6 +272,7 @@ void classes_release(struct cache *c)
 	for (unsigned int i = 0; i < c->n_slots; i++)
 		slot_free(c->slots[i]);
 	free(c->slots);
+	shares_release(c);
 	policy_set_unref(c->policy);
 }
 

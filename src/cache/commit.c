@@ -198,6 +198,7 @@ static void drained_put(struct cache *c, struct obj *o, const struct jent *e, co
 		else if (!obj_is_dir(o) && e->op != J_RENAME)
 			(void)obj_set_etag(o, NULL);
 		obj_set_exist(o, EX_PRESENT);
+		bodies_follow(c, o);
 		o->checked_ns = *etag || obj_is_dir(o) ? clock_mono(c->clock) : 0;
 		if (o->dir && o->flags & OBJ_NEW_DIR) {
 			o->flags &=

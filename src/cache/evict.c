@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Room: bytes are admitted before they are used, and what has gone longest unused makes way.
+ * Room: bytes are admitted before they are used, to the tier and to their class's share of it, and
+ * bodies make way: first those of a class that has more than its share, then those of the class that
+ * is worth least, in the order that its policy says (queue.h).
+ *
  * Never evicted: what is open, what is not drained, what is pinned, and, where there is no store
  * to have it from again, everything; but a copy in RAM of what is on the disk may always go, and
  * what is volatile goes for good.
@@ -13,7 +16,21 @@
 #include "cache/internal.h"
 #include "cache/sidecar.h"
 
-#define EVICT_LOOK 4096 /* bodies to look at for one that may go */
+#define EVICT_LOOK 4096 /* of those that stepped aside, to look at for one that may go by now */
+
+/*
+ * Room is made ahead of need: from where less than 1/HIGH of a limit is left, until 1/LOW of it is.
+ * A limit of fewer objects than that is used up to the last.
+ */
+#define HIGH 32
+#define LOW 16
+#define FUTILE_NS (200 * NSEC_PER_MSEC)
+
+/* Who is to go, and out of where. */
+struct victim {
+	struct obj *obj; /* a reference */
+	struct share *share;
+};
 
 /* The body in RAM is all that there is of it. */
 static bool is_volatile(struct cache *c, const struct obj *o, const struct local *l)
@@ -21,7 +38,7 @@ static bool is_volatile(struct cache *c, const struct obj *o, const struct local
 	return l == c->ram && o->flags & OBJ_ALONE && !(o->flags & OBJ_RES_DISK);
 }
 
-static bool evictable(struct cache *c, struct obj *o, const struct local *l)
+bool body_may_leave(struct cache *c, struct obj *o, const struct local *l)
 {
 	if (l == c->ram && o->flags & OBJ_RES_DISK) /* only a copy of what is on the disk */
 		return !body_is_open(o, l) && !(o->flags & OBJ_BUSY);
@@ -32,28 +49,98 @@ static bool evictable(struct cache *c, struct obj *o, const struct local *l)
 	       !(o->flags & OBJ_BUSY) && !obj_pinned(c, o);
 }
 
-/*
- * The longest unused body that may go, referenced; those that may not are moved out of the way.
- * Lock held.
- */
-static struct obj *pick(struct cache *c, struct local *l)
+/* --- who goes: all with the lock held --- */
+
+/* The next of s; who may not go steps aside, and who came to another class goes there. */
+static struct body *next_of(struct cache *c, struct local *l, struct share *s)
 {
-	struct list *lru = l == c->disk ? &c->lru_disk : &c->lru_ram;
+	struct body *b;
 
-	for (int i = 0; i < EVICT_LOOK && !list_empty(lru); i++) {
-		struct list *first = lru->next;
-		struct obj *o = l == c->disk ? list_entry(first, struct obj, disk.lru)
-					     : list_entry(first, struct obj, ram.lru);
+	while ((b = queue_first(&s->queue))) {
+		struct obj *o = body_obj_of(c, b, l);
 
-		if (evictable(c, o, l)) {
-			obj_get(o);
-			return o;
-		}
-		list_del(first);
-		list_add_tail(lru, first);
+		if (share_of(c, o, l) != s)
+			bodies_follow(c, o);
+		else if (body_may_leave(c, o, l) || queue_park(&s->queue, b))
+			break;
+	}
+	return b && body_may_leave(c, body_obj_of(c, b, l), l) ? b : NULL;
+}
+
+/* Of those that stepped aside: nobody else is left. */
+static struct body *next_aside(struct cache *c, struct local *l, struct share *s)
+{
+	for (unsigned int i = 0; i < EVICT_LOOK && i < s->queue.parked.n; i++) {
+		struct body *b = queue_next_parked(&s->queue);
+
+		if (b && body_may_leave(c, body_obj_of(c, b, l), l))
+			return queue_unpark(&s->queue, b) ? NULL : b;
 	}
 	return NULL;
 }
+
+/* For how long it was not used, where policies that differ are compared. */
+static int64_t used_s(const struct obj *o)
+{
+	return o->opened_s;
+}
+
+/* Whether a goes before b, of two classes that are worth the same: in the tier's own order. */
+static bool is_sooner(struct cache *c, const struct local *l, const struct share *sa,
+		      struct body *a, const struct share *sb, struct body *b)
+{
+	if (sa->queue.policy == sb->queue.policy)
+		return a->key < b->key;
+	return used_s(body_obj_of(c, a, l)) < used_s(body_obj_of(c, b, l));
+}
+
+static bool goes_before(struct cache *c, const struct local *l, const struct share *sa,
+			struct body *a, const struct share *sb, struct body *b)
+{
+	bool over_a = share_is_over(sa), over_b = share_is_over(sb);
+
+	if (over_a != over_b)
+		return over_a;
+	if (sa->priority != sb->priority)
+		return sa->priority < sb->priority;
+	return is_sooner(c, l, sa, a, sb, b);
+}
+
+typedef struct body *next_fn(struct cache *c, struct local *l, struct share *s);
+
+static struct body *best_of(struct cache *c, struct local *l, next_fn *next, struct share **ret)
+{
+	struct body *best = NULL;
+
+	for (unsigned int i = 0; i < c->n_shares; i++) {
+		struct share *s = &c->shares[i]->share[l->kind];
+		struct body *b = next(c, l, s);
+
+		if (!b || (best && !goes_before(c, l, s, b, *ret, best)))
+			continue;
+		best = b;
+		*ret = s;
+	}
+	return best;
+}
+
+/* The one to go out of s, or, where that is NULL, of all shares. */
+static bool pick(struct cache *c, struct local *l, struct share *s, struct victim *ret)
+{
+	struct body *b;
+
+	ret->share = s;
+	b = s ? next_of(c, l, s) : best_of(c, l, next_of, &ret->share);
+	if (!b)
+		b = s ? next_aside(c, l, s) : best_of(c, l, next_aside, &ret->share);
+	if (!b)
+		return false;
+	ret->obj = body_obj_of(c, b, l);
+	obj_get(ret->obj);
+	return true;
+}
+
+/* --- it goes --- */
 
 /* Nothing is left of o: its name goes too, and the kernel hears of it. ns held */
 static void evict_name(struct cache *c, struct obj *o, const char *key)
@@ -86,11 +173,18 @@ static void evict(struct cache *c, struct obj *o, struct local *l)
 
 	{
 		SCOPE_LOCK(&c->lock);
-		may = has_body(c, o, l) && evictable(c, o, l);
+		struct body *b = l == c->disk ? &o->disk : &o->ram;
+
+		may = has_body(c, o, l) && body_may_leave(c, o, l);
 		key = may ? obj_key_locked(o) : NULL;
 		all = is_volatile(c, o, l);
-		if (may)
+		if (may) {
+			struct share *s = &c->shares[b->class]->share[l->kind];
+
 			class_count(c, o, CLASS_EVICTIONS);
+			queue_left(&s->queue, b);
+			atomic_fetch_add(&s->evictions, 1);
+		}
 		if (key && !all)
 			body_gone(c, o, l);
 	}
@@ -102,24 +196,114 @@ static void evict(struct cache *c, struct obj *o, struct local *l)
 	obj_unref(c, o);
 }
 
-static bool evict_one(struct cache *c, struct local *l)
+/* s: out of that share; NULL: out of the one that has to give. */
+static bool evict_one(struct cache *c, struct local *l, struct share *s)
 {
-	struct obj *o, *sidecar;
+	struct obj *sidecar;
+	struct victim v;
 
 	SCOPE_LOCK(&c->ns);
 	{
 		SCOPE_LOCK(&c->lock);
-		o = pick(c, l);
-		if (!o)
+		if (!pick(c, l, s, &v))
 			return false;
-		sidecar = sidecar_peek(c, o);
+		sidecar = sidecar_peek(c, v.obj);
 		if (sidecar)
 			obj_get(sidecar);
 	}
-	evict(c, o, l);
+	evict(c, v.obj, l);
 	if (sidecar)
 		evict(c, sidecar, l);
 	return true;
+}
+
+/* --- ahead of need --- */
+
+/* The same where there is time: the disk may have it first. */
+static bool evict_calmly(struct cache *c, struct local *l, struct share *s)
+{
+	struct victim v;
+	bool hand_down;
+
+	{
+		SCOPE_LOCK(&c->lock);
+		if (c->stopping || !pick(c, l, s, &v))
+			return false;
+		hand_down = l == c->ram && v.share->on_evict == ON_EVICT_DEMOTE;
+	}
+	if (hand_down)
+		demote(c, v.obj);
+	obj_unref(c, v.obj);
+	return evict_one(c, l, v.share);
+}
+
+/* Whether anybody went. */
+static bool relieve(struct cache *c, struct local *l)
+{
+	bool any = false;
+
+	for (unsigned int i = 0;; i++) {
+		struct share *s;
+
+		{
+			SCOPE_LOCK(&c->lock);
+			if (i >= c->n_shares)
+				break;
+			s = &c->shares[i]->share[l->kind];
+		}
+		if (share_is_tight(s, HIGH))
+			while (share_is_tight(s, LOW) && evict_calmly(c, l, s))
+				any = true;
+	}
+	if (local_is_tight(l, HIGH, true))
+		while (local_is_tight(l, LOW, true) && evict_calmly(c, l, NULL))
+			any = true;
+	return any;
+}
+
+static void evict_job(struct cache *c, void *arg)
+{
+	bool any = c->ram && relieve(c, c->ram);
+
+	(void)arg;
+	any |= c->disk && relieve(c, c->disk);
+	{
+		SCOPE_LOCK(&c->lock);
+		c->evicting = false;
+		c->evict_after_ns = any ? 0 : clock_mono(c->clock) + FUTILE_NS;
+	}
+	if (any)
+		room_freed(c);
+}
+
+static void start_job(struct cache *c)
+{
+	{
+		SCOPE_LOCK(&c->lock);
+		if (c->evicting || c->stopping || clock_mono(c->clock) < c->evict_after_ns)
+			return;
+		c->evicting = true;
+	}
+	job_run(c, POOL_BACKGROUND, evict_job, NULL);
+}
+
+static bool shares_are_tight(struct cache *c, const struct local *l)
+{
+	SCOPE_LOCK(&c->lock);
+	for (unsigned int i = 0; i < c->n_shares; i++)
+		if (share_is_tight(&c->shares[i]->share[l->kind], HIGH))
+			return true;
+	return false;
+}
+
+void evict_ahead(struct cache *c)
+{
+	struct local *tiers[2] = {c->disk, c->ram};
+
+	for (int i = 0; i < 2; i++)
+		if (tiers[i] &&
+		    (local_is_tight(tiers[i], HIGH, true) || shares_are_tight(c, tiers[i])))
+			start_job(c);
 }
 
 struct loose {
@@ -166,28 +350,53 @@ void room_forget(struct cache *c)
 	}
 }
 
-/* Frees one fill that nobody reads: 1, or 0 */
-static int evict_fill(struct cache *c)
+/* Frees one fill that nobody reads, of the share s or of any: 1, or 0 */
+static int evict_fill(struct cache *c, const struct share *s)
 {
 	SCOPE_LOCK(&c->lock);
 
-	if (list_empty(&c->idle_fills))
-		return 0;
-	fill_detach(c, list_entry(c->idle_fills.next, struct fill, idle)->obj);
-	return 1;
+	list_for_each(it, &c->idle_fills) {
+		struct fill *f = list_entry(it, struct fill, idle);
+
+		if (s && f->share != s)
+			continue;
+		fill_detach(c, f->obj);
+		return 1;
+	}
+	return 0;
 }
 
-int make_room(struct cache *c, struct local *l, uint64_t bytes, bool object)
+/* Room in a class's share. */
+static int make_room_in(struct cache *c, struct local *l, struct share *s, uint64_t bytes,
+			bool object)
 {
-	uint64_t max = atomic_load(&l->max_size);
+	uint64_t max = atomic_load(&s->max_size);
+
+	if (max && bytes > max)
+		return -ENOSPC;
+	while (!share_admit(s, bytes, object))
+		if (!evict_one(c, l, s) && !evict_fill(c, s))
+			return -ENOSPC;
+	return 0;
+}
+
+int make_room(struct cache *c, struct local *l, struct share *s, uint64_t bytes, bool object)
+{
+	uint64_t max = atomic_load(&l->max_size), cost = local_round(bytes);
 	int r;
 
 	if (max && bytes > max)
 		return -ENOSPC; /* nothing that could go would help */
-	while ((r = local_reserve(l, bytes, object)) == -ENOSPC) {
-		if (!evict_one(c, l) && (l != body_tier(c) || !evict_fill(c)))
-			return -ENOSPC;
-	}
+	r = s ? make_room_in(c, l, s, cost, object) : 0;
+	if (r)
+		return r;
+	while ((r = local_reserve(l, bytes, object)) == -ENOSPC)
+		if (!evict_one(c, l, NULL) && (l != body_tier(c) || !evict_fill(c, NULL)))
+			break;
+	if (r)
+		share_add(s, -(int64_t)cost, -object);
+	else if (local_is_tight(l, HIGH, false) || (s && share_is_tight(s, HIGH)))
+		start_job(c);
 	return r;
 }
 

@@ -155,7 +155,7 @@ static void look_at_slice(struct round *r)
 			bool due = obj_live(o) && !obj_is_dir(o) && obj_expired(c, o) && !o->wr;
 
 			if (o->flags & (OBJ_RES_DISK | OBJ_RES_RAM))
-				(void)obj_slot(c, o); /* after a reload its bytes are another's */
+				bodies_follow(c, o); /* after a reload they are another class's */
 			if (!due && !(o->wr && o->wr->mapped) && !copies_over(c, o) &&
 			    !(o->flags & OBJ_ALONE && obj_is_misplaced(c, o)))
 				continue;
@@ -267,6 +267,7 @@ static void tick(struct round *r)
 		}
 		obj_unref(c, r->found[i]);
 	}
+	evict_ahead(c);
 	if (now >= r->checkpoint_at) {
 		(void)cache_checkpoint(c, false);
 		r->checkpoint_at = now + CHECKPOINT_NS;

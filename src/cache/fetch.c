@@ -274,7 +274,7 @@ static int fetch_admit(struct fetch *ft)
 		count = !f->counted;
 		f->counted = true;
 	}
-	r = make_room(ft->c, f->tier, bytes, count);
+	r = make_room(ft->c, f->tier, f->share, bytes, count);
 	SCOPE_LOCK(&ft->c->lock);
 	if (r && count)
 		f->counted = false;
@@ -326,6 +326,7 @@ static void blocks_failed(struct fetch *ft, int r)
 		f->state[b] = r == -ENOSPC ? BLOCK_EMPTY : BLOCK_FAILED;
 		f->reserved -= cost;
 		local_adjust(f->tier, -(int64_t)cost);
+		share_add(f->share, -(int64_t)cost, 0);
 	}
 	if (!f->n_blocks)
 		f->state[0] = BLOCK_FAILED;

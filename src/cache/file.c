@@ -53,6 +53,7 @@ void cfile_put(struct cache *c, struct cfile *f)
 		fill_unuse(c, f->fill);
 	if (f->fd >= 0)
 		close(f->fd);
+	bodies_follow(c, f->obj);
 	obj_put_locked(c, f->obj);
 	c->open_files--;
 	free(f->stream_buf);

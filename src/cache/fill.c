@@ -26,6 +26,7 @@ static void fill_free(struct cache *c, struct fill *f)
 {
 	list_del(&f->idle);
 	local_adjust(f->tier, -(int64_t)f->reserved);
+	share_add(f->share, -(int64_t)f->reserved, f->counted ? -1 : 0);
 	if (f->counted)
 		local_unreserve(f->tier, 0, true);
 	if (!f->published)
@@ -60,6 +61,7 @@ static struct fill *fill_new(struct cache *c, struct obj *o)
 	f->tier = obj_home(c, o);
 	if (!f->tier)
 		f->tier = body_tier(c); /* for who will write to it; readers are streamed to */
+	f->share = share_of(c, o, f->tier);
 	f->fd = -1;
 	f->size = o->size;
 	f->n_blocks = (o->size + FILL_BLOCK - 1) / FILL_BLOCK;

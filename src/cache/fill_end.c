@@ -49,12 +49,16 @@ static void fill_attach_body(struct cache *c, struct fill *f, struct list *out)
 	struct obj *o = f->obj;
 	uint64_t cost = local_cost(f->fd);
 
+	uint64_t reserved = f->reserved;
+	int counted = f->counted;
+
 	local_adjust(f->tier, (int64_t)cost - (int64_t)f->reserved);
 	f->reserved = 0;
 	if (!f->counted)
 		atomic_fetch_add(&f->tier->objects, 1);
 	f->counted = false;
 	body_added(c, o, f->tier, cost);
+	share_add(f->share, -(int64_t)reserved, -counted);
 	o->flags &= ~OBJ_SUSPECT;
 	if (f->had_files)
 		o->epoch++;

@@ -39,6 +39,7 @@
 #include "cache/classes.h"
 #include "cache/drain.h"
 #include "cache/journal.h"
+#include "cache/share.h"
 #include "cache/tenants.h"
 #include "model/key.h"
 #include "tiers/local.h"
@@ -78,15 +79,6 @@ struct obj_extra {
 	struct record_xattr *user;
 };
 
-/*
- * A body's place in a tier's eviction order and its cost in the budget; lru unlinked: not
- * evictable now.
- */
-struct body {
-	struct list lru;
-	uint64_t cost;
-};
-
 /* A call to a store that others may join: all who wait for its end. */
 struct flight {
 	struct list waits;
@@ -111,6 +103,7 @@ struct dirinfo {
 /* A file on its way into RAM: partial/<id> there, and the room that it has. id 0: none. */
 struct ram_copy {
 	uint64_t id, reserved;
+	struct share *share; /* set by who makes it */
 };
 
 /* Somebody writes the object. Life: first writable open to publish. */
@@ -151,6 +144,9 @@ struct wsession {
 	uint64_t old_cost; /* replaced: of the old body, which is still there */
 	int64_t look_mtime_ns, look_ctime_ns;
 	uint64_t look_size;
+	struct share *share;	   /* of the disk, its class's; NULL: there is no disk */
+	uint64_t shared;	   /* bytes of it that are charged there, */
+	bool share_counted;	   /* and an object */
 	struct ram_copy copy;	   /* made before it is published, where RAM is its home */
 	pthread_mutex_t hash_lock; /* for the next two */
 	struct xxh3_stream *hash;  /* of [0, hash_off); NULL once a write was not in order */
@@ -227,6 +223,7 @@ struct fill {
 	struct list idle;   /* cache.idle_fills while no file uses it */
 	unsigned int files; /* open files reading from it */
 	unsigned int flights;
+	struct share *share;
 	uint64_t reserved; /* bytes admitted */
 	bool counted;	   /* as an object */
 	bool finishing;	   /* a request found all blocks present, and publishes */
@@ -302,7 +299,12 @@ struct cache {
 	struct obj *root;
 	struct obj **table; /* (parent, name) -> obj */
 	size_t table_size, n_objs;
-	struct list lru_disk, lru_ram; /* oldest first */
+	struct class_shares **shares; /* by body.class */
+	unsigned int n_shares, n_share_numbers;
+	uint16_t *share_numbers;      /* by class_policy.index */
+	struct queue_state queues[2]; /* by enum local_kind */
+	bool evicting;		      /* the job that makes room ahead of need runs */
+	int64_t evict_after_ns;	      /* monotonic: the last one found nobody; not again before */
 	struct list idle_fills;
 	struct list negatives; /* oldest first, at most MAX_NEGATIVES */
 	size_t n_negatives;
@@ -426,8 +428,12 @@ void body_gone(struct cache *c, struct obj *o,
 void room_until_gone(struct cache *c, uint64_t id, uint64_t cost);
 void room_settle(struct cache *c); /* gives it back. Lock held */
 void room_forget(struct cache *c); /* at the end */
-/* Admits bytes, evicting as needed. No lock held. 0 or -ENOSPC */
-int make_room(struct cache *c, struct local *l, uint64_t bytes, bool object);
+/*
+ * Admits bytes to l and to a class's share s of it (NULL: to none), evicting as needed; what is given
+ * back to l is given back to s with share_add(). No lock held. 0 or -ENOSPC
+ */
+int make_room(struct cache *c, struct local *l, struct share *s, uint64_t bytes, bool object);
+void evict_ahead(struct cache *c); /* starts the job if it is needed. No lock held */
 /*
  * Drops o's local copies; what is open keeps its bytes. In two steps, so that nobody opens what
  * is about to go: body_retire() forgets them (lock held) and says what body_remove() has to do
@@ -631,10 +637,19 @@ void promote_filled(struct cache *c, struct obj *o);
  */
 int ram_copy_make(struct cache *c, int from, uint64_t size, const struct xxh3 *want,
 		  struct ram_copy *copy);
+/* It has got o's name: it is o's body. Lock held */
+void ram_copy_taken(struct cache *c, struct obj *o, struct ram_copy *copy);
 void ram_copy_drop(struct cache *c, struct ram_copy *copy); /* any lock; nothing where id is 0 */
 
 /* --- xattr.c --- */
 const char *obj_state(struct cache *c, struct obj *o); /* as user.cogfs.state. Lock held */
+
+/* --- demote.c --- */
+/*
+ * The disk takes over what RAM has alone, where RAM's policy says so and o's class has room there.
+ * In a background job. No lock held
+ */
+void demote(struct cache *c, struct obj *o);
 
 /* --- defaults.c: what objects begin with. All need the lock --- */
 #define LIFE_NEVER 253402300799	 /* a directory's expires_at: the last second of the year 9999 */

@@ -128,8 +128,6 @@ struct obj *obj_new(struct cache *c, struct obj *parent, const char *name)
 	o->refs = 1;
 	list_init(&o->sibling);
 	list_init(&o->files);
-	list_init(&o->disk.lru);
-	list_init(&o->ram.lru);
 	list_init(&o->negative);
 	if (parent) {
 		obj_get(parent);

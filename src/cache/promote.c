@@ -88,9 +88,11 @@ static int copy_weigh(struct cache *c, int fd, struct ram_copy *copy)
 	int r = 0;
 
 	if (cost > copy->reserved)
-		r = make_room(c, c->ram, cost - copy->reserved, false);
+		r = make_room(c, c->ram, copy->share, cost - copy->reserved, false);
 	else
 		local_adjust(c->ram, (int64_t)cost - (int64_t)copy->reserved);
+	if (cost < copy->reserved)
+		share_add(copy->share, (int64_t)cost - (int64_t)copy->reserved, 0);
 	if (!r)
 		copy->reserved = cost;
 	return r;
@@ -99,7 +101,7 @@ static int copy_weigh(struct cache *c, int fd, struct ram_copy *copy)
 int ram_copy_make(struct cache *c, int from, uint64_t size, const struct xxh3 *want,
 		  struct ram_copy *copy)
 {
-	int r = make_room(c, c->ram, size, true);
+	int r = make_room(c, c->ram, copy->share, size, true);
 	CLEANUP_CLOSE int to = -1;
 
 	if (r) {
@@ -122,7 +124,15 @@ void ram_copy_drop(struct cache *c, struct ram_copy *copy)
 		return;
 	local_unlink_id(c->ram->partial_fd, copy->id);
 	local_unreserve(c->ram, copy->reserved, true);
-	*copy = (struct ram_copy){0, 0};
+	share_add(copy->share, -(int64_t)copy->reserved, -1);
+	*copy = (struct ram_copy){0, 0, NULL};
+}
+
+void ram_copy_taken(struct cache *c, struct obj *o, struct ram_copy *copy)
+{
+	body_added(c, o, c->ram, copy->reserved);
+	share_add(copy->share, -(int64_t)copy->reserved, -1);
+	copy->id = 0;
 }
 
 /* --- a promotion --- */
@@ -153,6 +163,7 @@ static int promotion_begin(struct cache *c, struct promotion *p)
 	p->gen = o->body_gen;
 	p->size = o->size;
 	p->xxh3 = o->known & REC_XXH3 ? o->xxh3 : (struct xxh3){{0}};
+	p->copy.share = share_of(c, o, c->ram);
 	p->copy.id = id_next(c);
 	return 0;
 }
@@ -185,8 +196,7 @@ static int promotion_publish(struct cache *c, struct promotion *p)
 	if (r)
 		return r;
 	SCOPE_LOCK(&c->lock);
-	body_added(c, o, c->ram, p->copy.reserved);
-	p->copy.id = 0;
+	ram_copy_taken(c, o, &p->copy);
 	return 0;
 }
 

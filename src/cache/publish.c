@@ -35,6 +35,9 @@ static void session_close(struct cache *c, struct obj *o)
 	local_adjust_if(c->disk, -(int64_t)(wr->reserved + wr->old_cost));
 	if (wr->counted)
 		local_unreserve(c->disk, 0, true);
+	wr->reserved = wr->old_cost = 0;
+	wr->counted = false;
+	session_share(wr);
 	ram_copy_drop(c, &wr->copy);
 	session_counted(c, wr);
 	session_free(c, o);
@@ -99,6 +102,7 @@ static int place_on_disk(struct cache *c, struct obj *o, const struct record *re
 	o->wr->reserved = o->wr->old_cost = 0;
 	o->wr->counted = o->wr->replaced = false;
 	body_added(c, o, c->disk, cost);
+	session_share(o->wr);
 	readers_to_body(o);
 	return 0;
 }
@@ -117,6 +121,7 @@ static void stay_in_staging(struct cache *c, struct obj *o)
 		replaced = o->wr->replaced;
 		room_until_gone(c, o->wr->id, o->wr->reserved);
 		o->wr->reserved = 0;
+		session_share(o->wr);
 	}
 	if (key && replaced)
 		(void)local_body_unlink(c->disk, key);
@@ -145,8 +150,7 @@ static int place_in_ram(struct cache *c, struct obj *o, const struct record *rec
 	if (r)
 		return r;
 	SCOPE_LOCK(&c->lock);
-	body_added(c, o, c->ram, wr->copy.reserved);
-	wr->copy.id = 0;
+	ram_copy_taken(c, o, &wr->copy);
 	if (!list_empty(&o->files))
 		o->epoch++; /* they read the file that was written */
 	return 0;
@@ -385,6 +389,7 @@ static void copy_home(struct cache *c, struct obj *o, uint64_t size)
 		if (!c->ram || o->flags & OBJ_ORPHAN || obj_home(c, o) != c->ram ||
 		    !(obj_volatile(c, o) || ram_admits(c, o)))
 			return;
+		o->wr->copy.share = share_of(c, o, c->ram);
 		o->wr->copy.id = id_next(c);
 	}
 	(void)ram_copy_make(c, o->wr->fd, size, &unknown, &o->wr->copy);

@@ -184,12 +184,12 @@ static void unlearn(struct cache *c, struct obj *o)
 	if (o->flags & OBJ_RES_DISK) {
 		c->scan_found_bytes -= o->disk.cost;
 		c->scan_found_objects--;
+		body_dequeue(c, o, c->disk);
 		class_uncharge(c, o);
 		o->flags &= ~OBJ_RES_DISK;
 		o->body_gen++;
 		o->disk.cost = 0;
 		class_charge(c, o);
-		list_del(&o->disk.lru);
 	}
 	body_gone(c, o, c->ram);
 	o->flags &= ~(OBJ_PROBED | OBJ_ALONE);

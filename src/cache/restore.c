@@ -192,6 +192,7 @@ static int restore_session(struct cache *c, struct obj *o, const struct cfile_st
 		local_adjust(c->disk, (int64_t)o->disk.cost);
 		body_gone(c, o, c->disk);
 	}
+	session_share(wr);
 	o->flags |= OBJ_PROBED;
 	obj_set_exist(o, EX_LOCAL);
 	for (struct obj *dir = o->parent; dir && dir->parent; dir = dir->parent)

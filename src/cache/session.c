@@ -63,6 +63,7 @@ struct wsession *session_new(struct cache *c, struct obj *o, uint64_t id, int fd
 	session_look(wr);
 	o->wr = wr;
 	wr->size_max = obj_size_max(c, o);
+	wr->share = c->disk ? share_of(c, o, c->disk) : NULL;
 	return wr;
 }
 
@@ -85,6 +86,16 @@ void session_settle(struct cache *c, struct wsession *wr)
 
 	local_adjust_if(c->disk, (int64_t)now - (int64_t)wr->reserved);
 	wr->reserved = now;
+	session_share(wr);
+}
+
+void session_share(struct wsession *wr)
+{
+	uint64_t now = wr->reserved + wr->old_cost;
+
+	share_add(wr->share, (int64_t)now - (int64_t)wr->shared, wr->counted - wr->share_counted);
+	wr->shared = now;
+	wr->share_counted = wr->counted;
 }
 
 void session_unhash(struct wsession *wr)

@@ -23,6 +23,8 @@ int session_truncate(struct cache *c, struct obj *o, struct cfile *f, uint64_t s
 		     struct cache_wait *w);
 /* Reserved is what the file takes and what is about to be written. Lock held */
 void session_settle(struct cache *c, struct wsession *wr);
+/* What it holds of the disk is charged to its class's share as well. Lock held */
+void session_share(struct wsession *wr);
 void session_look(struct wsession *wr);	  /* remembers size and times as a flush saw them */
 void session_unhash(struct wsession *wr); /* bytes change out of order */
 void session_dirty(struct cache *c, struct obj *o); /* lock held: something changed */

@@ -90,14 +90,14 @@ static uint64_t claim(struct wsession *wr, uint64_t off, uint64_t len, bool hole
 	return end > have ? end - (from > have ? from : have) : 0;
 }
 
-static int admit_room(struct cache *c, uint64_t need, struct cache_wait *w)
+static int admit_room(struct cache *c, struct share *s, uint64_t need, struct cache_wait *w)
 {
 	int r;
 
 	do {
 		bool coming = room_coming(c);
 
-		r = make_room(c, c->disk, need, false);
+		r = make_room(c, c->disk, s, need, false);
 		if (r != -ENOSPC)
 			return r;
 		if (has_store(c))
@@ -121,7 +121,7 @@ static int admit_bytes(struct cache *c, struct wsession *wr, uint64_t off, uint6
 		SCOPE_LOCK(&c->lock);
 		need = claim(wr, off, len, holes);
 	}
-	r = need ? admit_room(c, need, w) : 0;
+	r = need ? admit_room(c, wr->share, need, w) : 0;
 	SCOPE_LOCK(&c->lock);
 	if (r) {
 		wr->holes =
@@ -130,6 +130,7 @@ static int admit_bytes(struct cache *c, struct wsession *wr, uint64_t off, uint6
 		return r;
 	}
 	wr->reserved += need;
+	wr->shared += need;
 	wr->pending += need;
 	wr->uncounted += need;
 	c->written += need;

@@ -312,6 +312,7 @@ static int store_ttl(struct cache *c, struct obj *o, const char *text)
 	if (obj_is_dir(o))
 		o->expires_at = s ? 0 : LIFE_NEVER;
 	life_changed(c, o);
+	bodies_follow(c, o);
 	return 0;
 }
 
@@ -330,6 +331,7 @@ static int store_expires_at(struct cache *c, struct obj *o, const char *text)
 		o->ttl = 0;
 	}
 	life_changed(c, o);
+	bodies_follow(c, o);
 	return 0;
 }
 

