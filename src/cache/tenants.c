@@ -112,10 +112,15 @@ bool tenant_is_top(const struct obj *o)
 	return o->tenant && o->parent && o->parent->tenant != o->tenant;
 }
 
+/* What is still written counts until it is closed, though its name is gone. */
 static bool is_charged_for(const struct obj *o)
 {
-	return o->tenant && o->parent && o->parent->tenant == o->tenant && obj_live(o) &&
-	       !obj_is_dir(o) && (o->wr || !obj_expired(o->tenant->cache, o));
+	if (!o->tenant)
+		return false;
+	if (o->wr && o->flags & OBJ_CHARGED)
+		return true;
+	return o->parent && o->parent->tenant == o->tenant && obj_live(o) && !obj_is_dir(o) &&
+	       (o->wr || !obj_expired(o->tenant->cache, o));
 }
 
 static uint64_t bytes_of(const struct obj *o)
