@@ -43,7 +43,8 @@ void body_added(struct cache *c, struct obj *o, struct local *l, uint64_t cost)
 	class_uncharge(c, o);
 	if (o->flags & body_flag(c, l))
 		body_dequeue(c, o, l);
-	o->flags = (o->flags & ~OBJ_CORRUPT) | body_flag(c, l);
+	o->flags &= ~(OBJ_CORRUPT | OBJ_LEFT_SHARE | OBJ_LEFT_TIER);
+	o->flags |= body_flag(c, l);
 	o->body_gen++;
 	b->cost = cost;
 	class_charge(c, o);

@@ -466,7 +466,7 @@ const struct config *cache_config(struct cache *c)
 	return c->config;
 }
 
-static void local_stats(const struct local *l, struct cache_tier_stats *ret)
+static void local_stats(struct cache *c, const struct local *l, struct cache_tier_stats *ret)
 {
 	int64_t used = atomic_load(&l->used), objects = atomic_load(&l->objects);
 
@@ -475,6 +475,7 @@ static void local_stats(const struct local *l, struct cache_tier_stats *ret)
 	ret->bytes = used > 0 ? used : 0;
 	ret->max_bytes = atomic_load(&l->max_size);
 	ret->objects = objects > 0 ? objects : 0;
+	ret->evictions = shares_evictions(c, l);
 }
 
 static void tier_stats(struct cache *c, struct cache_stats *ret)
@@ -482,9 +483,9 @@ static void tier_stats(struct cache *c, struct cache_stats *ret)
 	struct cache_tier_stats *t;
 
 	if (c->ram)
-		local_stats(c->ram, &ret->tiers[ret->n_tiers++]);
+		local_stats(c, c->ram, &ret->tiers[ret->n_tiers++]);
 	if (c->disk)
-		local_stats(c->disk, &ret->tiers[ret->n_tiers++]);
+		local_stats(c, c->disk, &ret->tiers[ret->n_tiers++]);
 	if (!c->store)
 		return;
 	t = &ret->tiers[ret->n_tiers++];

@@ -339,7 +339,7 @@ int cache_statfs(struct cache *c, const struct obj *o, struct statvfs *ret);
 /* --- for control and observe --- */
 struct cache_tier_stats {
 	const char *name, *type;
-	uint64_t bytes, max_bytes, objects;
+	uint64_t bytes, max_bytes, objects, evictions;
 	int state; /* 0 up, 1 degraded (breaker half open), 2 down */
 };
 /* The background verification. */

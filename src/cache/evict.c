@@ -165,8 +165,8 @@ static bool has_body(const struct cache *c, const struct obj *o, const struct lo
 	return o->flags & (l == c->disk ? OBJ_RES_DISK : OBJ_RES_RAM);
 }
 
-/* Takes the reference. ns held */
-static void evict(struct cache *c, struct obj *o, struct local *l)
+/* Takes the reference; why: OBJ_LEFT_*. ns held */
+static void evict(struct cache *c, struct obj *o, struct local *l, uint32_t why)
 {
 	CLEANUP_FREE char *key = NULL;
 	bool may, all;
@@ -184,6 +184,7 @@ static void evict(struct cache *c, struct obj *o, struct local *l)
 			class_count(c, o, CLASS_EVICTIONS);
 			queue_left(&s->queue, b);
 			atomic_fetch_add(&s->evictions, 1);
+			o->flags = (o->flags & ~(OBJ_LEFT_SHARE | OBJ_LEFT_TIER)) | why;
 		}
 		if (key && !all)
 			body_gone(c, o, l);
@@ -196,8 +197,8 @@ static void evict(struct cache *c, struct obj *o, struct local *l)
 	obj_unref(c, o);
 }
 
-/* s: out of that share; NULL: out of the one that has to give. */
-static bool evict_one(struct cache *c, struct local *l, struct share *s)
+/* s: out of that share; NULL: out of the one that has to give. why: OBJ_LEFT_* */
+static bool evict_one(struct cache *c, struct local *l, struct share *s, uint32_t why)
 {
 	struct obj *sidecar;
 	struct victim v;
@@ -211,9 +212,9 @@ static bool evict_one(struct cache *c, struct local *l, struct share *s)
 		if (sidecar)
 			obj_get(sidecar);
 	}
-	evict(c, v.obj, l);
+	evict(c, v.obj, l, why);
 	if (sidecar)
-		evict(c, sidecar, l);
+		evict(c, sidecar, l, why);
 	return true;
 }
 
@@ -234,7 +235,7 @@ static bool evict_calmly(struct cache *c, struct local *l, struct share *s)
 	if (hand_down)
 		demote(c, v.obj);
 	obj_unref(c, v.obj);
-	return evict_one(c, l, v.share);
+	return evict_one(c, l, v.share, s ? OBJ_LEFT_SHARE : OBJ_LEFT_TIER);
 }
 
 /* Whether anybody went. */
@@ -375,7 +376,7 @@ static int make_room_in(struct cache *c, struct local *l, struct share *s, uint6
 	if (max && bytes > max)
 		return -ENOSPC;
 	while (!share_admit(s, bytes, object))
-		if (!evict_one(c, l, s) && !evict_fill(c, s))
+		if (!evict_one(c, l, s, OBJ_LEFT_SHARE) && !evict_fill(c, s))
 			return -ENOSPC;
 	return 0;
 }
@@ -391,7 +392,8 @@ int make_room(struct cache *c, struct local *l, struct share *s, uint64_t bytes,
 	if (r)
 		return r;
 	while ((r = local_reserve(l, bytes, object)) == -ENOSPC)
-		if (!evict_one(c, l, NULL) && (l != body_tier(c) || !evict_fill(c, NULL)))
+		if (!evict_one(c, l, NULL, OBJ_LEFT_TIER) &&
+		    (l != body_tier(c) || !evict_fill(c, NULL)))
 			break;
 	if (r)
 		share_add(s, -(int64_t)cost, -object);

@@ -141,14 +141,20 @@ static void say_absent_copy(const struct explaining *e, const struct local *home
 	int64_t ttl = obj_policy(e->c, e->o, tier)->ttl_s;
 	uint32_t since = home == e->c->disk ? e->o->filled_s : e->o->ram_s;
 
-	if (!since)
+	if (e->o->flags & OBJ_LEFT_SHARE)
+		say(e, NULL, "kept",
+		    "no: it was evicted for others of its class, which has no more of %s",
+		    home->name);
+	else if (e->o->flags & OBJ_LEFT_TIER)
+		say(e, NULL, "kept", "no: it was evicted for others in %s", home->name);
+	else if (!since)
 		say(e, NULL, "kept", "no: nobody has read it here yet");
 	else if (ttl != CONF_NEVER && e->now_s - since >= ttl)
 		say(e, NULL, "kept", "no: the copy in %s was dropped, as its time there was over",
 		    home->name);
 	else
 		say(e, NULL, "kept",
-		    "no: the copy in %s was dropped, for room or for another version", home->name);
+		    "no: the copy in %s was dropped, for another version", home->name);
 }
 
 static void say_kept(const struct explaining *e)

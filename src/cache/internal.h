@@ -71,6 +71,9 @@ enum obj_flags {
 	OBJ_CORRUPT = 1 << 13,
 	OBJ_CHARGED = 1 << 14,	  /* its tenant's count has it */
 	OBJ_TENANT_DIR = 1 << 15, /* of a declared tenant: it is always there */
+	/* its last copy made room: for others of its class, or of its tier */
+	OBJ_LEFT_SHARE = 1 << 16,
+	OBJ_LEFT_TIER = 1 << 17,
 };
 
 /* Rare parts of a record. */

@@ -212,6 +212,7 @@ static void renamed(struct cache *c, struct obj *o, bool given)
 		SCOPE_LOCK(&c->lock);
 		if (o->flags & OBJ_ORPHAN || !S_ISREG(o->mode))
 			return;
+		bodies_follow(c, o);
 		follows = given && obj_life_follow(c, o);
 		if (obj_is_misplaced(c, o)) {
 			obj_get(o);

@@ -121,6 +121,16 @@ void shares_release(struct cache *c)
 	free(c->share_numbers);
 }
 
+uint64_t shares_evictions(struct cache *c, const struct local *l)
+{
+	uint64_t n = 0;
+
+	SCOPE_LOCK(&c->lock);
+	for (unsigned int i = 0; i < c->n_shares; i++)
+		n += atomic_load(&share_at(c, i, l)->evictions);
+	return n;
+}
+
 static uint16_t number_of(struct cache *c, struct obj *o)
 {
 	unsigned int class = obj_slot(c, o)->index;

@@ -36,6 +36,8 @@ struct class_shares {
 int shares_take(struct cache *c);
 void shares_release(struct cache *c);
 
+uint64_t shares_evictions(struct cache *c, const struct local *l); /* no lock held */
+
 /* The share of o's class in l. Lock held; it stays what it is for the cache's life */
 struct share *share_of(struct cache *c, struct obj *o, const struct local *l);
 /* What is held beside bodies is given back, or taken over without being admitted. s: may be NULL */

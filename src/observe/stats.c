@@ -121,6 +121,7 @@ static json_t *backend_json(const struct sample *s, unsigned int i)
 		bad |= set_number(b, "size_bytes", t.stats->bytes);
 		bad |= set_number(b, "max_bytes", t.stats->max_bytes);
 		bad |= set_number(b, "total_files", t.stats->objects);
+		bad |= set_number(b, "evictions", t.stats->evictions);
 	}
 	if (!bad)
 		return b;
