@@ -43,6 +43,13 @@ static nlink_t fd_links(int fd)
 	return fstat(fd, &st) ? UINT_MAX : st.st_nlink;
 }
 
+static nlink_t staged_links(struct cache *c, uint64_t id)
+{
+	CLEANUP_CLOSE int fd = local_open_id(c->staging_fd, id, O_RDONLY);
+
+	return fd < 0 ? 0 : fd_links(fd);
+}
+
 static int begin_empty(struct cache *c, uint64_t *ret_id)
 {
 	{
@@ -207,7 +214,7 @@ static int begin_body(struct cache *c, struct obj *o, bool follow, struct begun 
 	CLEANUP_FREE char *key = NULL;
 	uint64_t seq = 0, size, staged;
 	CLEANUP_CLOSE int body = -1;
-	nlink_t names = 0;
+	nlink_t names = 0, own;
 	struct local *l;
 	int fd;
 
@@ -219,11 +226,13 @@ static int begin_body(struct cache *c, struct obj *o, bool follow, struct begun 
 		staged = journal_bytes(c->journal, key, &seq);
 		SCOPE_LOCK(&c->lock);
 		size = o->size;
+		own = o->flags & OBJ_RES_DISK ? 2 : 1;
 		if (shares)
-			names = o->flags & OBJ_RES_DISK ? 2 : 1;
+			names = own;
 	}
 	b->how = BEGUN_SAME_INODE;
-	if (staged && has_store(c) && (!shares || follow)) {
+	/* One that has more names is somebody else's, too: it was imported. */
+	if (staged && has_store(c) && (shares ? follow : staged_links(c, staged) <= own)) {
 		fd = begin_rebody(c, seq, staged, size, names, &b->id);
 		if (fd != -ENOENT)
 			return fd;

@@ -63,12 +63,36 @@ static int parse_bytes(const json_t *value, struct control_request *ret, struct 
 	return parse_flag(value, "bytes", &ret->bytes, err);
 }
 
+static int parse_dry_run(const json_t *value, struct control_request *ret, struct err *err)
+{
+	return parse_flag(value, "dry_run", &ret->dry_run, err);
+}
+
+static int parse_copy(const json_t *value, struct control_request *ret, struct err *err)
+{
+	return parse_flag(value, "copy", &ret->copy, err);
+}
+
+static int parse_source(const json_t *value, struct control_request *ret, struct err *err)
+{
+	const char *source = json_string_value(value);
+
+	if (!source || *source != '/')
+		return err_set(err, -EINVAL, "source: an absolute path is wanted");
+	free(ret->source);
+	ret->source = strdup(source);
+	return ret->source ? 0 : err_set(err, -ENOMEM, "no memory");
+}
+
 enum {
 	FIELD_PATH = 1 << 0,
 	FIELD_TIMEOUT = 1 << 1,
 	FIELD_REPAIR = 1 << 2,
 	FIELD_COLD = 1 << 3,
 	FIELD_BYTES = 1 << 4,
+	FIELD_SOURCE = 1 << 5,
+	FIELD_DRY_RUN = 1 << 6,
+	FIELD_COPY = 1 << 7,
 };
 
 static const struct {
@@ -76,9 +100,10 @@ static const struct {
 	unsigned int bit;
 	int (*parse)(const json_t *value, struct control_request *ret, struct err *err);
 } fields[] = {
-	{"path", FIELD_PATH, parse_path},	{"timeout_ms", FIELD_TIMEOUT, parse_timeout},
-	{"repair", FIELD_REPAIR, parse_repair}, {"cold", FIELD_COLD, parse_cold},
-	{"bytes", FIELD_BYTES, parse_bytes},
+	{"path", FIELD_PATH, parse_path},	   {"timeout_ms", FIELD_TIMEOUT, parse_timeout},
+	{"repair", FIELD_REPAIR, parse_repair},	   {"cold", FIELD_COLD, parse_cold},
+	{"bytes", FIELD_BYTES, parse_bytes},	   {"source", FIELD_SOURCE, parse_source},
+	{"dry_run", FIELD_DRY_RUN, parse_dry_run}, {"copy", FIELD_COPY, parse_copy},
 };
 
 static const struct {
@@ -91,6 +116,7 @@ static const struct {
 	[CONTROL_FLUSH] = {"flush", FIELD_PATH | FIELD_TIMEOUT},
 	[CONTROL_EXPLAIN] = {"explain", FIELD_PATH},
 	[CONTROL_FSCK] = {"fsck", FIELD_REPAIR | FIELD_COLD | FIELD_BYTES},
+	[CONTROL_IMPORT] = {"import", FIELD_PATH | FIELD_SOURCE | FIELD_DRY_RUN | FIELD_COPY},
 };
 
 static int parse_verb(const json_t *json, struct control_request *ret, struct err *err)
@@ -157,4 +183,5 @@ int control_request_parse(const char *text, struct control_request *ret, struct 
 void control_request_release(struct control_request *req)
 {
 	free(STEAL_PTR(req->path));
+	free(STEAL_PTR(req->source));
 }

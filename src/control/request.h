@@ -13,6 +13,10 @@
  *	explain	 what is known of path: class, place, life, and what a read would do
  *	fsck	 checks the cache against itself; findings come as {"progress": {"finding": {...}}}
  *		 repair, cold, bytes	see cache/check.h; left out: false
+ *	import	 adopts a tree of files; what is left out comes as {"progress": {"finding": {...}}}
+ *		 source		an absolute path, as the daemon sees it
+ *		 path		where to, a key; "" or left out: the root
+ *		 dry_run, copy	see cache/import.h; left out: false
  *
  * The answer is JSON lines: {"progress": {...}} while it takes time, and as the last one either the
  * result or {"error": TEXT, "errno": N}.
@@ -32,14 +36,17 @@ enum control_verb {
 	CONTROL_FLUSH,
 	CONTROL_FSCK,
 	CONTROL_EXPLAIN,
+	CONTROL_IMPORT,
 };
-#define CONTROL_VERBS 6
+#define CONTROL_VERBS 7
 
 struct control_request {
 	enum control_verb verb;
 	char *path;	    /* a safe key, or "" */
 	int64_t timeout_ms; /* -1: none */
 	bool repair, cold, bytes;
+	char *source; /* an absolute path, or NULL */
+	bool dry_run, copy;
 };
 
 /* -EINVAL, -ENAMETOOLONG, -EOPNOTSUPP for a verb that is not known, -ENOMEM: with a text in err. */

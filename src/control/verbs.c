@@ -164,10 +164,18 @@ static void run_explain(struct work *w)
 	control_explain(&work);
 }
 
+static void run_import(struct work *w)
+{
+	const struct control_work work = work_of(w);
+
+	control_import(&work);
+}
+
 static void (*const workers[CONTROL_VERBS])(struct work *w) = {
 	[CONTROL_FLUSH] = run_flush,
 	[CONTROL_FSCK] = run_fsck,
 	[CONTROL_EXPLAIN] = run_explain,
+	[CONTROL_IMPORT] = run_import,
 };
 
 static void work_main(struct pool_job *job)
@@ -241,9 +249,9 @@ void control_works_cancel(struct control *c)
 
 static void (*const lookers[CONTROL_VERBS])(struct control *c, uid_t uid,
 					    struct control_reply *reply) = {
-	[CONTROL_STATS] = run_stats,   [CONTROL_VERSION] = run_version,
-	[CONTROL_ERRORS] = run_errors, [CONTROL_FLUSH] = NULL, /* works */
-	[CONTROL_FSCK] = NULL,	       [CONTROL_EXPLAIN] = NULL,
+	[CONTROL_STATS] = run_stats, [CONTROL_VERSION] = run_version, [CONTROL_ERRORS] = run_errors,
+	[CONTROL_FLUSH] = NULL, /* works */
+	[CONTROL_FSCK] = NULL,	     [CONTROL_EXPLAIN] = NULL,	      [CONTROL_IMPORT] = NULL,
 };
 
 void control_run(struct control *c, struct control_request *req, uid_t uid,

@@ -54,6 +54,7 @@ struct control_work {
 };
 void control_fsck(const struct control_work *work);    /* work_fsck.c */
 void control_explain(const struct control_work *work); /* work_explain.c */
+void control_import(const struct control_work *work);  /* work_import.c */
 
 /* Ends what is under way, and lets nothing new begin. */
 void control_works_cancel(struct control *c);

@@ -18,6 +18,7 @@ CORE = {
     "test_cli",
     "test_listing",
     "test_integrity",
+    "test_import",
     "test_policies",
     "test_keys",
     "test_tenants",

@@ -84,6 +84,20 @@ const struct cli_verb cli_verbs[] = {
 		.run = cmd_fsck,
 	},
 	{
+		.name = "import",
+		.args = "DIR",
+		.text = "adopt the files of a directory",
+		.more = "Each file below DIR becomes an object with its owner, mode, time and user "
+			"xattrs, and goes to the store like a write. Where the filesystem can, no "
+			"byte is copied: a reflink, or a hard link to a file that nobody has open "
+			"for writing. Who goes on writing to DIR's files in place wants --copy. "
+			"Sidecars count where their class says so. What is in the cache is never "
+			"replaced: a second run passes over what is there and equal, and tells "
+			"what differs. Without a mount, --config says which cache to fill.",
+		.options = cmd_import_options,
+		.run = cmd_import,
+	},
+	{
 		.name = "config",
 		.args = "check|show|init [FILE]",
 		.text = "check or show the configuration, or begin one",

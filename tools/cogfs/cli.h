@@ -79,6 +79,7 @@ int cmd_path(const struct cli_verb *verb, int argc, char **argv);
 int cmd_key(const struct cli_verb *verb, int argc, char **argv);
 int cmd_explain(const struct cli_verb *verb, int argc, char **argv);
 int cmd_fsck(const struct cli_verb *verb, int argc, char **argv);
+int cmd_import(const struct cli_verb *verb, int argc, char **argv);
 int cmd_help(const struct cli_verb *verb, int argc, char **argv);
 int cmd_version(const struct cli_verb *verb, int argc, char **argv);
 
@@ -91,6 +92,7 @@ extern const struct cli_option cmd_path_options[];
 extern const struct cli_option cmd_key_options[];
 extern const struct cli_option cmd_explain_options[];
 extern const struct cli_option cmd_fsck_options[];
+extern const struct cli_option cmd_import_options[];
 extern const struct cli_option cmd_help_options[];
 extern const struct cli_option cmd_version_options[];
 
