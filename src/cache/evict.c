@@ -238,6 +238,11 @@ static bool evict_calmly(struct cache *c, struct local *l, struct share *s)
 	return evict_one(c, l, v.share, s ? OBJ_LEFT_SHARE : OBJ_LEFT_TIER);
 }
 
+static void evict_of_tenant(struct cache *c, struct obj *o, struct local *l)
+{
+	evict(c, o, l, OBJ_LEFT_SHARE);
+}
+
 /* Whether anybody went. */
 static bool relieve(struct cache *c, struct local *l)
 {
@@ -256,6 +261,7 @@ static bool relieve(struct cache *c, struct local *l)
 			while (share_is_tight(s, LOW) && evict_calmly(c, l, s))
 				any = true;
 	}
+	any |= tenants_relieve(c, l, evict_of_tenant);
 	if (local_is_tight(l, HIGH, true))
 		while (local_is_tight(l, LOW, true) && evict_calmly(c, l, NULL))
 			any = true;
@@ -303,7 +309,8 @@ void evict_ahead(struct cache *c)
 
 	for (int i = 0; i < 2; i++)
 		if (tiers[i] &&
-		    (local_is_tight(tiers[i], HIGH, true) || shares_are_tight(c, tiers[i])))
+		    (local_is_tight(tiers[i], HIGH, true) || shares_are_tight(c, tiers[i]) ||
+		     tenants_are_over(c, tiers[i])))
 			start_job(c);
 }
 

@@ -143,7 +143,8 @@ static void say_absent_copy(const struct explaining *e, const struct local *home
 
 	if (e->o->flags & OBJ_LEFT_SHARE)
 		say(e, NULL, "kept",
-		    "no: it was evicted for others of its class, which has no more of %s",
+		    "no: it was evicted for others of its class or tenant, which has no more of "
+		    "%s",
 		    home->name);
 	else if (e->o->flags & OBJ_LEFT_TIER)
 		say(e, NULL, "kept", "no: it was evicted for others in %s", home->name);
@@ -153,8 +154,8 @@ static void say_absent_copy(const struct explaining *e, const struct local *home
 		say(e, NULL, "kept", "no: the copy in %s was dropped, as its time there was over",
 		    home->name);
 	else
-		say(e, NULL, "kept",
-		    "no: the copy in %s was dropped, for another version", home->name);
+		say(e, NULL, "kept", "no: the copy in %s was dropped, for another version",
+		    home->name);
 }
 
 static void say_kept(const struct explaining *e)

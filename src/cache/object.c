@@ -159,9 +159,9 @@ void obj_extra_free(struct obj_extra *x)
 static void obj_free(struct cache *c, struct obj *o)
 {
 	assert(!o->wr && !o->fill && list_empty(&o->files));
-	tenant_leave(c, o);
 	body_gone(c, o, c->disk);
 	body_gone(c, o, c->ram);
+	tenant_leave(c, o);
 	assert(!o->flight || list_empty(&o->flight->waits));
 	free(o->flight);
 	assert(!o->dir || list_empty(&o->dir->children));

@@ -203,6 +203,7 @@ void body_enqueue(struct cache *c, struct obj *o, struct local *l)
 
 	b->class = number_of(c, o);
 	share_add(s, (int64_t)b->cost, 1);
+	tenant_holds(o->tenant, l->kind, (int64_t)b->cost);
 	(void)queue_add(&s->queue, b, &use); /* no memory: when it is used next */
 }
 
@@ -212,6 +213,7 @@ void body_dequeue(struct cache *c, struct obj *o, struct local *l)
 	struct share *s = share_at(c, b->class, l);
 
 	share_add(s, -(int64_t)b->cost, -1);
+	tenant_holds(o->tenant, l->kind, -(int64_t)b->cost);
 	queue_remove(&s->queue, b);
 }
 
@@ -220,6 +222,7 @@ void body_weighs(struct cache *c, struct obj *o, struct local *l, uint64_t cost)
 	struct body *b = body_in(o, l);
 
 	share_add(share_at(c, b->class, l), (int64_t)cost - (int64_t)b->cost, 0);
+	tenant_holds(o->tenant, l->kind, (int64_t)cost - (int64_t)b->cost);
 	b->cost = cost;
 }
 
@@ -250,6 +253,7 @@ static void reclass(struct cache *c, struct obj *o, struct local *l)
 	body_dequeue(c, o, l);
 	b->class = number_of(c, o);
 	share_add(s, (int64_t)b->cost, 1);
+	tenant_holds(o->tenant, l->kind, (int64_t)b->cost);
 	(void)queue_add(&s->queue, b, &use);
 	b->uses = uses;
 }

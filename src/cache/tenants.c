@@ -170,6 +170,18 @@ void tenant_leave(struct cache *c, struct obj *o)
 	tenant_put(c, t);
 }
 
+/* What it has in the body tiers is the other's now. */
+static void take_bodies(const struct obj *o, struct tenant *from, struct tenant *to)
+{
+	int64_t disk = o->flags & OBJ_RES_DISK ? (int64_t)o->disk.cost : 0;
+	int64_t ram = o->flags & OBJ_RES_RAM ? (int64_t)o->ram.cost : 0;
+
+	tenant_holds(from, LOCAL_DISK, -disk);
+	tenant_holds(from, LOCAL_RAM, -ram);
+	tenant_holds(to, LOCAL_DISK, disk);
+	tenant_holds(to, LOCAL_RAM, ram);
+}
+
 void tenant_reenter(struct cache *c, struct obj *o)
 {
 	struct tenant *old = o->tenant, *now = tenant_of(c, o);
@@ -179,6 +191,7 @@ void tenant_reenter(struct cache *c, struct obj *o)
 			now->refs++;
 		if (old)
 			uncharge(o);
+		take_bodies(o, old, now);
 		o->tenant = now;
 		if (old)
 			tenant_put(c, old);
@@ -492,7 +505,7 @@ static bool is_listed(const struct obj *o)
 	return true;
 }
 
-static struct obj *top_of(struct cache *c, const struct tenant *t)
+struct obj *tenant_top(struct cache *c, const struct tenant *t)
 {
 	CLEANUP_FREE char *key = policy_tenant_dir(c->policy, t->name);
 
@@ -502,7 +515,7 @@ static struct obj *top_of(struct cache *c, const struct tenant *t)
 static void tell(struct cache *c, struct tenant *t, struct cache_tenant *ret)
 {
 	const struct tenant_policy *p = t->policy;
-	const struct obj *top = top_of(c, t);
+	const struct obj *top = tenant_top(c, t);
 
 	if (!has_store(c))
 		t->complete = !c->scanning;
@@ -527,7 +540,7 @@ static void tell(struct cache *c, struct tenant *t, struct cache_tenant *ret)
 /* A name that was only asked for is no tenant. */
 static bool is_there(struct cache *c, const struct tenant *t)
 {
-	const struct obj *top = top_of(c, t);
+	const struct obj *top = tenant_top(c, t);
 
 	return (top && obj_live(top) && obj_is_dir(top)) || t->objects;
 }
@@ -575,6 +588,6 @@ bool cache_tenant_owns(struct cache *c, const char *path, uid_t uid)
 	if (!found)
 		return false;
 	t = c->tenants.v[at];
-	top = top_of(c, t);
+	top = tenant_top(c, t);
 	return top && obj_live(top) && obj_is_dir(top) && top->uid == uid;
 }

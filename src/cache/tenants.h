@@ -18,6 +18,8 @@
 #include <sys/statvfs.h>
 #include <sys/types.h>
 
+#include "tiers/local.h"
+
 struct cache;
 struct obj;
 struct tenant_policy;
@@ -37,6 +39,7 @@ struct tenant {
 	const struct tenant_policy *policy; /* of the present set; NULL: nothing is said of it */
 	uint64_t refs;			    /* objects that name it */
 	uint64_t bytes, objects;	    /* charged */
+	uint64_t held[2];		    /* of each body tier, by enum local_kind */
 	bool complete;			    /* all its directories were listed once */
 	_Atomic uint64_t counts[TENANT_COUNTS];
 	char name[];
@@ -64,6 +67,8 @@ char *tenants_form(struct cache *c); /* what a tenant's directory is called: mal
 void tenants_release(struct cache *c);
 
 /* --- its directory --- */
+/* A tenant's directory, borrowed; NULL: not known. */
+struct obj *tenant_top(struct cache *c, const struct tenant *t);
 bool tenant_is_top(const struct obj *o); /* a tenant's own directory, or a name for one */
 /* The declared tenants' directories are there from here on. No lock held */
 void tenants_make_dirs(struct cache *c);
@@ -95,6 +100,17 @@ int tenant_move(struct cache *c, struct obj *o, struct obj *to_dir, const char *
 void tenant_moved(struct cache *c);
 
 void tenant_count(const struct obj *o, enum tenant_count what); /* any lock, or none */
+/* --- shares of body tiers (tenant_share.c) --- */
+/* A body of it came, went, or weighs more. t: may be NULL */
+void tenant_holds(struct tenant *t, enum local_kind kind, int64_t bytes);
+bool tenants_are_over(struct cache *c, const struct local *l); /* No lock held */
+/*
+ * Who has more than its share gives bodies; whether anybody did. evict: with cache.ns held, takes
+ * the reference. No lock held
+ */
+bool tenants_relieve(struct cache *c, struct local *l,
+		     void (*evict)(struct cache *c, struct obj *o, struct local *l));
+
 /* A quota as the size of a file system; false: o's tenant has none. */
 bool tenant_statfs(const struct obj *o, struct statvfs *ret);
 

@@ -325,6 +325,26 @@ def test_usage_is_partial_until_it_is_listed(new_mount, store):
     assert usage(b)["size_bytes"] == 1500
 
 
+def test_shares_of_a_tier(new_mount, store):
+    """A tenant that has more of the disk than its share gives what is unused for longest; no other one does."""
+    a = mount_with(new_mount, store, {"acme": {"uid": ACME, "shares": {"warm": "200KiB"}}, "globex": {}})
+    for i in range(10):
+        write(a / f"tenant_globex/{i}", 40 * KIB)
+        write(a / f"tenant_acme/{i}", 40 * KIB)
+    a.flush()
+
+    def here(tenant):
+        names = (f"tenant_{tenant}/{i}" for i in range(10))
+        return sum(b"warm" in os.getxattr(a / name, "user.cogfs.tiers").split(b",") for name in names)
+
+    eventually(lambda: 1 <= here("acme") <= 5, 15, "the share is kept")
+    assert here("globex") == 10
+    for i in range(10):
+        assert (a / f"tenant_acme/{i}").read_bytes() == b"x" * 40 * KIB
+    eventually(lambda: here("acme") <= 5, 15, "the share is kept again")
+    assert usage(a)["size_bytes"] == 400 * KIB
+
+
 # --- one from the other ---
 
 
