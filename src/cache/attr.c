@@ -400,6 +400,8 @@ int cache_setattr(struct cache *c, struct obj *o, struct cfile *f, const struct 
 	}
 	{
 		SCOPE_LOCK(&c->lock);
+		if (o->flags & OBJ_BUSY) /* what is published now is not to be changed meanwhile */
+			return obj_flight_wait(c, o, w, c->config->deadlines.open_ms);
 		if (!(o->flags & OBJ_ORPHAN) && !o->wr && o->parent) {
 			r = obj_refresh(c, o, true, w);
 			if (!r && !o->wr && !obj_live(o))

@@ -318,8 +318,9 @@ void cache_release(struct cache *c, struct cfile *f);
 void cache_release_mapped(struct cache *c, struct cfile *f);
 
 /*
- * Drops f as a crash would, when the connection is gone: what its last flush journalled is kept,
- * and no more.
+ * For a file that is open when the connection is gone. Where its last flush saw everything, it was
+ * closed, and the kernel's RELEASE got lost on the way: it is published now. Else it is dropped as
+ * by a crash: what its last flush journalled is kept, and no more.
  */
 void cache_abandon(struct cache *c, struct cfile *f);
 

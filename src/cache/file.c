@@ -517,6 +517,10 @@ void cache_release_mapped(struct cache *c, struct cfile *f)
 
 void cache_abandon(struct cache *c, struct cfile *f)
 {
+	if (f->writer && session_is_flushed(c, f->obj->wr)) {
+		release(c, f);
+		return;
+	}
 	SCOPE_LOCK(&c->lock);
 	struct obj *o = f->obj;
 

@@ -41,6 +41,8 @@ int session_make(struct cache *c, struct obj *o, bool fresh);
 int session_note(struct cache *c, struct obj *o, bool hold);
 /* The same; ns held: the key that is journalled is the one that the object has. */
 int session_note_locked(struct cache *c, struct obj *o, bool hold);
+/* The journal has the file as it is, and recovery would publish it. */
+bool session_is_flushed(struct cache *c, struct wsession *wr);
 /* The record of the file as it is. Lock held */
 int session_record(struct cache *c, struct obj *o, struct record *ret);
 /* What sessions hold beyond the journal; the journal counts it from here on. Lock held */

@@ -315,6 +315,16 @@ static int flush_note(struct cache *c, struct obj *o, bool hold)
 	return r;
 }
 
+bool session_is_flushed(struct cache *c, struct wsession *wr)
+{
+	{
+		SCOPE_LOCK(&c->lock);
+		if (!wr->put_seq || wr->killed || !(wr->size || wr->closed))
+			return false;
+	}
+	return !looks_changed(c, wr);
+}
+
 int cache_flush(struct cache *c, struct cfile *f, unsigned int flags, struct cache_wait *w)
 {
 	struct obj *o = f->obj;

@@ -125,6 +125,24 @@ static void an_empty_file_that_was_closed_is_there(void **state)
 	obj_unref(h->cache, o);
 }
 
+/* The connection is gone before the kernel's RELEASE came: what was closed is published. */
+static void a_closed_file_is_published_without_its_release(void **state)
+{
+	struct host *h = *state;
+	struct cfile *f = host_create(h, "a", NULL);
+	struct cache_stats stats;
+	struct twait t;
+
+	assert_int_equal(CALL(&t, cache_write(h->cache, f, "closed", 6, 0, false, &t.w)), 0);
+	assert_int_equal(CALL(&t, cache_flush(h->cache, f, 0, &t.w)), 0);
+	cache_stats(h->cache, &stats);
+	assert_int_equal(stats.held_objects, 1);
+	cache_abandon(h->cache, f);
+	cache_stats(h->cache, &stats);
+	assert_int_equal(stats.held_objects, 0);
+	assert_int_equal(stats.dirty_objects, 1);
+}
+
 static void torn_in_place(struct host *h)
 {
 	struct cfile *f;
@@ -360,6 +378,7 @@ int main(void)
 		HOST_TEST(an_unclosed_file_is_not_there),
 		HOST_TEST(an_empty_file_that_was_never_released_is_not_there),
 		HOST_TEST(an_empty_file_that_was_closed_is_there),
+		HOST_TEST(a_closed_file_is_published_without_its_release),
 		HOST_TEST(a_torn_change_falls_back),
 		HOST_TEST(an_acknowledged_version_stays_whole),
 		HOST_TEST(an_unlinked_name_stays_gone),
