@@ -4,9 +4,8 @@
 # Installs what the tests need, builds, and runs them. Needs root: the black-box
 # tests mount.
 #
-#   tools/test.sh                    plain build, the core of the black box with and without
-#                                    passthrough on S3;
-#                                    ASan+UBSan on all but the black box
+#   tools/test.sh                    plain build, the black box with and without passthrough on
+#                                    S3; ASan+UBSan on all but the black box
 #   tools/test.sh --all              plain, ASan and TSan builds, each with every suite, both
 #                                    passthrough modes and both stores
 #   tools/test.sh --blackbox-only    the black-box part of the above
@@ -74,7 +73,6 @@ run_ctest_of() {
 
 # A build that fails counts as one failure, and the others are still tried.
 run_default() {
-	export COGFS_TEST_SUITE=core # tests/blackbox/known_gaps.py says what that leaves out
 	if build release -DCOGFS_WERROR=ON; then
 		[ "$blackbox_only" = 1 ] || run_ctest_of release
 		run_blackbox release on s3

@@ -24,7 +24,6 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
 
-import known_gaps  # noqa: E402
 from lib.mounts import COGFS, Mount, Watchdog  # noqa: E402
 from lib.servers import DirStore, S3Store, Versitygw, versitygw_binary  # noqa: E402
 from lib.wait import SLOW, adopt_orphans, eventually, stuck_processes  # noqa: E402
@@ -39,18 +38,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "not_plain: says something that only cogfs does")
 
 
-def is_left_out(item):
-    """The default run: see known_gaps.py."""
-    return os.environ.get("COGFS_TEST_SUITE") == "core" and (
-        item.module.__name__.rsplit(".", 1)[-1] not in known_gaps.CORE
-        or item.originalname in known_gaps.GAPS
-    )
-
-
 def pytest_collection_modifyitems(config, items):
-    left_out = [item for item in items if is_left_out(item)]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in left_out]
     for item in items:
         if item.get_closest_marker("s3") and STORE != "s3":
             item.add_marker(pytest.mark.skip(reason="about the network: the store is a directory"))
