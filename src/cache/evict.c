@@ -165,34 +165,75 @@ static bool has_body(const struct cache *c, const struct obj *o, const struct lo
 	return o->flags & (l == c->disk ? OBJ_RES_DISK : OBJ_RES_RAM);
 }
 
+/* A body that is leaving: what it had of the budget until its file is gone. */
+struct leaving {
+	struct share *share;
+	uint64_t cost;
+	bool held;
+	bool all; /* with its name: then nothing is held */
+	char *key;
+};
+
+/* Room that is given before the file is gone would be used twice. Lock held */
+static void hold_room(struct local *l, struct leaving *v, uint64_t cost)
+{
+	v->cost = cost;
+	v->held = true;
+	local_adjust(l, (int64_t)cost);
+	atomic_fetch_add(&l->objects, 1);
+	share_add(v->share, (int64_t)cost, 1);
+}
+
+static void give_room(struct local *l, const struct leaving *v)
+{
+	if (!v->held)
+		return;
+	local_adjust(l, -(int64_t)v->cost);
+	atomic_fetch_sub(&l->objects, 1);
+	share_add(v->share, -(int64_t)v->cost, -1);
+}
+
+/* Whether o may go still. Lock held */
+static bool leave(struct cache *c, struct obj *o, struct local *l, uint32_t why,
+		  struct leaving *ret)
+{
+	struct body *b = l == c->disk ? &o->disk : &o->ram;
+
+	if (!has_body(c, o, l) || !body_may_leave(c, o, l))
+		return false;
+	ret->key = obj_key_locked(o);
+	if (!ret->key)
+		return false;
+	ret->all = is_volatile(c, o, l);
+	ret->share = &c->shares[b->class]->share[l->kind];
+	class_count(c, o, CLASS_EVICTIONS);
+	queue_left(&ret->share->queue, b);
+	atomic_fetch_add(&ret->share->evictions, 1);
+	o->flags = (o->flags & ~(OBJ_LEFT_SHARE | OBJ_LEFT_TIER)) | why;
+	if (ret->all)
+		return true;
+	hold_room(l, ret, b->cost);
+	body_gone(c, o, l);
+	return true;
+}
+
 /* Takes the reference; why: OBJ_LEFT_*. ns held */
 static void evict(struct cache *c, struct obj *o, struct local *l, uint32_t why)
 {
-	CLEANUP_FREE char *key = NULL;
-	bool may, all;
+	struct leaving v = {.cost = 0};
+	bool may;
 
 	{
 		SCOPE_LOCK(&c->lock);
-		struct body *b = l == c->disk ? &o->disk : &o->ram;
-
-		may = has_body(c, o, l) && body_may_leave(c, o, l);
-		key = may ? obj_key_locked(o) : NULL;
-		all = is_volatile(c, o, l);
-		if (may) {
-			struct share *s = &c->shares[b->class]->share[l->kind];
-
-			class_count(c, o, CLASS_EVICTIONS);
-			queue_left(&s->queue, b);
-			atomic_fetch_add(&s->evictions, 1);
-			o->flags = (o->flags & ~(OBJ_LEFT_SHARE | OBJ_LEFT_TIER)) | why;
-		}
-		if (key && !all)
-			body_gone(c, o, l);
+		may = leave(c, o, l, why, &v);
 	}
-	if (key && all)
-		evict_name(c, o, key);
-	else if (key)
-		local_body_unlink(l, key);
+	if (may && v.all)
+		evict_name(c, o, v.key);
+	else if (may)
+		local_body_unlink(l, v.key);
+	if (may)
+		give_room(l, &v);
+	free(v.key);
 	count_add(c->counters, COUNTER_evictions, may);
 	obj_unref(c, o);
 }

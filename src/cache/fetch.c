@@ -255,6 +255,8 @@ static int fetch_named(struct fetch *ft, struct err *err)
 
 /* --- the job --- */
 
+#define RECORD_ROOM 4096
+
 static uint64_t blocks_cost(const struct fill *f, uint32_t first, uint32_t n)
 {
 	uint64_t from = (uint64_t)first * FILL_BLOCK;
@@ -265,7 +267,7 @@ static uint64_t blocks_cost(const struct fill *f, uint32_t first, uint32_t n)
 static int fetch_admit(struct fetch *ft)
 {
 	struct fill *f = ft->f;
-	uint64_t bytes = blocks_cost(f, ft->first, ft->n);
+	uint64_t bytes = blocks_cost(f, ft->first, ft->n), room;
 	bool count;
 	int r;
 
@@ -274,13 +276,15 @@ static int fetch_admit(struct fetch *ft)
 		count = !f->counted;
 		f->counted = true;
 	}
-	r = make_room(ft->c, f->tier, f->share, bytes, count);
+	/* the first brings the block that the record may take beside the inode */
+	room = bytes + (count ? RECORD_ROOM : 0);
+	r = make_room(ft->c, f->tier, f->share, room, count);
 	SCOPE_LOCK(&ft->c->lock);
 	if (r && count)
 		f->counted = false;
 	if (r)
 		return r;
-	f->reserved += bytes;
+	f->reserved += room;
 	ft->announced = (int64_t)bytes;
 	local_unwritten(f->tier, ft->announced);
 	return 0;
