@@ -8,6 +8,7 @@ passed=0
 failed=0
 failures=()
 pytest_args=() # what the caller gives to pytest
+second_try=0   # 1: a failure counts where it comes again, alone
 
 die() {
 	printf 'test: error: %s\n' "$*" >&2
@@ -105,7 +106,8 @@ run_ctest() {
 
 	step "ctest $preset ($2)"
 	sanitizer_environment ""
-	without_aslr "$preset" ctest --preset "$preset" -L "$2" -j 2 2>&1 | tee "$log" |
+	without_aslr "$preset" ctest --preset "$preset" -L "$2" -j 2 \
+		--repeat "until-pass:$((second_try + 1))" 2>&1 | tee "$log" |
 		grep -vE '^ *(Start +[0-9]+:|Test project)' || true
 	numbers=$(sed -n 's/.*tests passed, \([0-9]*\) tests\{0,1\} failed out of \([0-9]*\).*/\1 \2/p' "$log")
 	if [ -n "$numbers" ]; then
@@ -128,19 +130,36 @@ run_blackbox() {
 	step "$what"
 	rm -rf "$dir" && mkdir -p "$dir/reports"
 	sanitizer_environment "$dir/reports"
-	COGFS_BIN=$PWD/build/$preset/bin/cogfs COGFS_TEST_BUILD=$preset \
-		COGFS_TEST_PASSTHROUGH=$mode COGFS_TEST_STORE=$store \
-		without_aslr "$preset" "$COGFS_TOOLS_DIR/venv/bin/python" -B -m pytest tests/blackbox \
-		-q -ra -p no:cacheprovider --timeout=300 --junitxml="$dir/junit.xml" \
-		${pytest_args[@]+"${pytest_args[@]}"} || rc=$?
-	count_pytest "$what" "$rc" "$dir/junit.xml"
+	run_pytest "$@" "$dir" junit.xml || rc=$?
+	if [ "$rc" = 1 ] && [ "$second_try" = 1 ]; then
+		echo "once more, alone, what failed:"
+		rc=0
+		run_pytest "$@" "$dir" again.xml --last-failed || rc=$?
+		count_pytest "$what" 0 "$dir/junit.xml" passed
+		count_pytest "$what" "$rc" "$dir/again.xml"
+	else
+		count_pytest "$what" "$rc" "$dir/junit.xml"
+	fi
 	count_reports "$what" "$dir/reports"
 }
 
+# run_pytest PRESET PASSTHROUGH STORE DIR RESULTS [ARG...]
+run_pytest() {
+	local preset=$1 mode=$2 store=$3 dir=$4 results=$5
+
+	shift 5
+	COGFS_BIN=$PWD/build/$preset/bin/cogfs COGFS_TEST_BUILD=$preset \
+		COGFS_TEST_PASSTHROUGH=$mode COGFS_TEST_STORE=$store \
+		without_aslr "$preset" "$COGFS_TOOLS_DIR/venv/bin/python" -B -m pytest tests/blackbox \
+		-q -ra -o cache_dir="$dir/cache" --timeout=300 --junitxml="$dir/$results" "$@" \
+		${pytest_args[@]+"${pytest_args[@]}"}
+}
+
+# count_pytest WHAT RC RESULTS [passed]: with the last word failures do not count.
 # pytest's exit codes: 0 and 1 have results; 5 is "nothing selected", which is
 # as intended when the caller chose.
 count_pytest() {
-	local what=$1 rc=$2 junit=$3 numbers
+	local what=$1 rc=$2 junit=$3 only=${4:-all} numbers
 
 	if [ "$rc" = 5 ] && [ "${#pytest_args[@]}" -gt 0 ]; then
 		return 0
@@ -157,6 +176,9 @@ count_pytest() {
 		print(total("tests") - bad - total("skipped"), bad)
 	END
 	)
+	if [ "$only" = passed ]; then
+		numbers="${numbers% *} 0"
+	fi
 	count "${numbers% *}" "${numbers#* }" "$what"
 }
 
