@@ -2,10 +2,10 @@
 /*
  * Tenants: whose an object is, what it counts, and what its tenant may still take.
  *
- * What is counted are plain bytes, each object once, wherever its bytes are: what this host holds or
- * has listed. An object's charge follows its state (tenant_settle), and nothing is written before
- * it is charged (tenant_admit): so the count is never above the quota by what was done here. A
- * store's listing may bring it there, and then nothing more is admitted.
+ * What is counted are plain bytes, each object once, wherever its bytes are: what this host holds
+ * or has listed. An object's charge follows its state (tenant_settle), and nothing is written
+ * before it is charged (tenant_admit): so the count is never above the quota by what was done here.
+ * A store's listing may bring it there, and then nothing more is admitted.
  *
  * A tenant's own directory and what lies beside it belong to nobody's count; directories do not
  * count at all. All need cache.lock where nothing else is said.
@@ -54,10 +54,11 @@ struct tenant_claim {
 struct tenants {
 	struct tenant **v; /* by name */
 	unsigned int n;
-	struct tenant_claim moving; /* of the rename that is under way: cache.ns lets there be one */
+	struct tenant_claim moving; /* of the rename under way: cache.ns lets there be one */
 };
 
 /* --- membership --- */
+struct tenant *tenant_find(const struct cache *c, const char *name, size_t len); /* NULL: none */
 void tenant_enter(struct cache *c, struct obj *o);   /* o got its place in the tree */
 void tenant_leave(struct cache *c, struct obj *o);   /* o is freed */
 void tenant_reenter(struct cache *c, struct obj *o); /* o, or a directory above it, was renamed */

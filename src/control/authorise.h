@@ -8,9 +8,10 @@
 #include "cache/cache.h"
 
 /*
- * 0 where what is at path, or the tenant that it is in, belongs to uid. -EACCES where not, or where nothing is there: the
- * two look the same, so that nobody learns of names that he could not list. Blocks like a lookup:
- * on a thread of its own. Other errors are those of a store that does not answer.
+ * 0 where what is at path, or the tenant that it is in, belongs to uid. -EACCES where not, or where
+ * nothing is there: the two look the same, so that nobody learns of names that he could not list.
+ * Blocks like a lookup: on a thread of its own. Other errors are those of a store that does not
+ * answer.
  */
 int authorise_owner(struct cache *cache, const char *path, uid_t uid, struct err *err);
 
