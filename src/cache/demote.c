@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * on_evict: demote. What RAM has alone, of a class that has a disk tier too, is copied there before
- * it leaves RAM: its body on the disk had gone before, by its ttl or for room.
+ * on_evict: demote. What RAM has alone, of a class that has a disk tier too, is copied there
+ * before it leaves RAM: its body on the disk had gone before, by its ttl or for room.
  *
- * Like a promotion: room is admitted first, the bytes are copied to partial/<id> and checked, and if
- * nothing happened to the object meanwhile they get their name. Where that fails, RAM's copy is
- * dropped all the same.
+ * Like a promotion: room is admitted first, the bytes are copied to partial/<id> and checked, and
+ * if nothing happened to the object meanwhile they get their name. Where that fails, RAM's copy
+ * is dropped all the same.
  */
 #include <errno.h>
 #include <unistd.h>

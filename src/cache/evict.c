@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Room: bytes are admitted before they are used, to the tier and to their class's share of it, and
- * bodies make way: first those of a class that has more than its share, then those of the class that
- * is worth least, in the order that its policy says (queue.h).
+ * Room: bytes are admitted before they are used, to the tier and to their class's share of it,
+ * and bodies make way: first those of a class that has more than its share, then those of the
+ * class that is worth least, in the order that its policy says (queue.h).
  *
  * Never evicted: what is open, what is not drained, what is pinned, and, where there is no store
  * to have it from again, everything; but a copy in RAM of what is on the disk may always go, and
@@ -19,8 +19,8 @@
 #define EVICT_LOOK 4096 /* of those that stepped aside, to look at for one that may go by now */
 
 /*
- * Room is made ahead of need: from where less than 1/HIGH of a limit is left, until 1/LOW of it is.
- * A limit of fewer objects than that is used up to the last.
+ * Room is made ahead of need: from where less than 1/HIGH of a limit is left, until 1/LOW of it
+ * is. A limit of fewer objects than that is used up to the last.
  */
 #define HIGH 32
 #define LOW 16
@@ -349,9 +349,8 @@ void evict_ahead(struct cache *c)
 	struct local *tiers[2] = {c->disk, c->ram};
 
 	for (int i = 0; i < 2; i++)
-		if (tiers[i] &&
-		    (local_is_tight(tiers[i], HIGH, true) || shares_are_tight(c, tiers[i]) ||
-		     tenants_are_over(c, tiers[i])))
+		if (tiers[i] && (local_is_tight(tiers[i], HIGH, true) ||
+				 shares_are_tight(c, tiers[i]) || tenants_are_over(c, tiers[i])))
 			start_job(c);
 }
 

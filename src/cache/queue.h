@@ -25,11 +25,11 @@
 
 /* A body's place in its queue, and what it takes of the budget. */
 struct body {
-	uint64_t key;	    /* the lowest leaves first */
-	uint64_t cost : 48; /* bytes */
-	uint64_t uses : 16; /* since it came */
-	uint32_t at;	    /* QUEUE_PARKED and its place + 1; 0: in no queue */
-	uint16_t class;	    /* of cache.shares: whose queue it is in */
+	uint64_t key;	  /* the lowest leaves first */
+	uint64_t cost:48; /* bytes */
+	uint64_t uses:16; /* since it came */
+	uint32_t at;	  /* QUEUE_PARKED and its place + 1; 0: in no queue */
+	uint16_t class;	  /* of cache.shares: whose queue it is in */
 };
 
 #define QUEUE_PARKED (1u << 31)

@@ -191,9 +191,9 @@ static void set_ttl(struct host *h, const char *key, const char *ttl)
 	struct obj *o;
 
 	assert_int_equal(host_lookup(h, key, &o), 0);
-	assert_int_equal(CALL(&t, cache_setxattr(h->cache, o, "user.cogfs.ttl", ttl, strlen(ttl), 0,
-						 &t.w)),
-			 0);
+	assert_int_equal(
+		CALL(&t, cache_setxattr(h->cache, o, "user.cogfs.ttl", ttl, strlen(ttl), 0, &t.w)),
+		0);
 	obj_unref(h->cache, o);
 	assert_int_equal(host_flush(h), 0);
 }
