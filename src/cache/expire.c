@@ -284,7 +284,7 @@ static void *round_main(void *arg)
 	pthread_mutex_lock(&c->lock);
 	while (c->round_running) {
 		struct timespec ts;
-		int64_t at = clock_mono(c->clock) + TICK_NS;
+		int64_t at = clock_mono(&clock_system) + TICK_NS; /* as conditions wait */
 
 		ts.tv_sec = at / NSEC_PER_SEC;
 		ts.tv_nsec = at % NSEC_PER_SEC;
