@@ -263,6 +263,37 @@ static int warn_pattern(struct config *config, const struct class_set *set, unsi
 			 class->name, pattern->text, by_pattern->text, other->name);
 }
 
+/* What this version reads and checks, and does not do: nobody is to rely on it in silence. */
+static int warn_idle(struct config *config, const struct policy_set *set)
+{
+	int r = 0;
+
+	for (const struct conf_tier *t = config->tiers; r == 0 && t; t = t->next) {
+		const struct keymap *map = t->enabled ? policy_keymap(set, t->index) : NULL;
+
+		if (map && !keymap_is_identity(map))
+			r = conf_warn(config,
+				      "tier %s: key is not applied in this version: objects are "
+				      "stored by their paths",
+				      t->name);
+	}
+	for (unsigned int i = 0; r == 0 && i < policy_n_classes(set); i++) {
+		const struct class_policy *class = policy_class(set, i);
+
+		if (class->stale_s)
+			r = conf_warn(config,
+				      "class %s: stale_while_revalidate is not applied in this "
+				      "version: a copy ends with its ttl",
+				      class->name);
+		if (r == 0 && class->foreign != FOREIGN_NEVER)
+			r = conf_warn(config,
+				      "class %s: foreign is not applied in this version: what "
+				      "others stored does not expire",
+				      class->name);
+	}
+	return r;
+}
+
 int conf_check_classes(struct config *config, struct err *err)
 {
 	struct policy_set *set = policy_box_get(config->policy);
@@ -285,6 +316,8 @@ int conf_check_classes(struct config *config, struct err *err)
 				"volatile, gone with the mount",
 				class->name);
 	}
+	if (r == 0)
+		r = warn_idle(config, set);
 	policy_set_unref(set);
 	return r < 0 ? err_set(err, r, "no memory") : 0;
 }

@@ -285,6 +285,24 @@ static void test_readable_secret(void **state)
 	config_free(c);
 }
 
+/* What is read and has no effect is told. */
+static void test_idle_options(void **state)
+{
+	struct config *c = config_fixture_text(
+		*state,
+		"tiers: [{type: disk}, {type: s3, bucket: b, key: \"t/{tenant}/{rest}\"}]\n"
+		"classes: [{name: a, match: \"tenant_{tenant}/**\", foreign: last_modified,\n"
+		"           stale_while_revalidate: 5s}]\n");
+
+	assert_non_null(c);
+	assert_non_null(c->warnings);
+	assert_non_null(strstr(c->warnings[0], "key is not applied"));
+	assert_non_null(strstr(c->warnings[1], "class a: stale_while_revalidate is not applied"));
+	assert_non_null(strstr(c->warnings[2], "class a: foreign is not applied"));
+	assert_null(c->warnings[3]);
+	config_free(c);
+}
+
 static struct config *load_source(struct config_fixture *f, const char *text, const char *source)
 {
 	struct conf_load_args args = {.source = source};
@@ -368,6 +386,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_environment_typing_error, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_secret_in_override, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_readable_secret, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_idle_options, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_source, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_source_keeps_store, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wrong_source, setup, teardown),
