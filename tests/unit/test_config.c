@@ -290,7 +290,7 @@ static void test_idle_options(void **state)
 {
 	struct config *c = config_fixture_text(
 		*state,
-		"tiers: [{type: disk}, {type: s3, bucket: b, key: \"t/{tenant}/{rest}\"}]\n"
+		"tiers: [{type: disk}, {type: s3, bucket: bkt, key: \"t/{tenant}/{rest}\"}]\n"
 		"classes: [{name: a, match: \"tenant_{tenant}/**\", foreign: last_modified,\n"
 		"           stale_while_revalidate: 5s}]\n");
 
