@@ -252,3 +252,16 @@ int client_request(const char *dir, const json_t *request, client_progress_fn *f
 	*ret_done = answer.done;
 	return 0;
 }
+
+uint64_t client_number(const json_t *object, const char *name)
+{
+	json_int_t v = json_integer_value(json_object_get(object, name));
+
+	return v > 0 ? (uint64_t)v : 0;
+}
+
+void client_print(const json_t *json)
+{
+	json_dumpf(json, stdout, JSON_COMPACT);
+	putchar('\n');
+}

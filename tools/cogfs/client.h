@@ -4,6 +4,7 @@
 #define CLI_CLIENT_H
 
 #include <jansson.h>
+#include <stdint.h>
 
 #include "util/err.h"
 
@@ -21,5 +22,10 @@ typedef void client_progress_fn(void *arg, const json_t *progress);
  */
 int client_request(const char *dir, const json_t *request, client_progress_fn *fn, void *arg,
 		   json_t **ret_done, struct err *err);
+
+/* A count in an answer; 0 where it is missing or makes no sense. */
+uint64_t client_number(const json_t *object, const char *name);
+/* One line of JSON on stdout. */
+void client_print(const json_t *json);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "cli/cli.h"
 #include "cli/client.h"
+#include "cli/human.h"
 #include "cli/mounts.h"
 #include "util/cleanup.h"
 
@@ -14,17 +15,10 @@ const struct cli_option cmd_explain_options[] = {
 	{0},
 };
 
-/* Control characters cannot reach the terminal: names come from outside. */
-static void print_text(const char *text)
-{
-	for (; *text; text++)
-		putchar((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
-}
-
 static void print_row(const char *name, const char *text)
 {
 	printf("%-14s ", name);
-	print_text(text);
+	human_text(text);
 	putchar('\n');
 }
 

@@ -16,21 +16,14 @@ const struct cli_option cmd_flush_options[] = {
 	{0},
 };
 
-static uint64_t number(const json_t *object, const char *name)
-{
-	json_int_t v = json_integer_value(json_object_get(object, name));
-
-	return v > 0 ? (uint64_t)v : 0;
-}
-
 static void show_progress(void *arg, const json_t *progress)
 {
-	progress_show(arg, number(progress, "entries"), number(progress, "bytes"));
+	progress_show(arg, client_number(progress, "entries"), client_number(progress, "bytes"));
 }
 
 static void say_held(const json_t *done)
 {
-	uint64_t held = number(done, "held");
+	uint64_t held = client_number(done, "held");
 
 	if (held)
 		cli_error("flush: %" PRIu64
@@ -59,12 +52,10 @@ static int flush(const struct mount_place *place, int64_t timeout_ms, bool as_js
 		cli_error("flush: %s", err_text(&err, r));
 		return r == -ETIMEDOUT ? CLI_DIRTY : CLI_FAILED;
 	}
-	if (as_json) {
-		json_dumpf(done, stdout, JSON_COMPACT);
-		fputc('\n', stdout);
-	}
+	if (as_json)
+		client_print(done);
 	say_held(done);
-	r = number(done, "held") ? CLI_DIRTY : CLI_OK;
+	r = client_number(done, "held") ? CLI_DIRTY : CLI_OK;
 	json_decref(done);
 	return r;
 }

@@ -48,42 +48,25 @@ struct fsck {
 
 /* --- output --- */
 
-/* Names come from outside: nothing in them reaches the terminal as a command. */
-static void print_safe(const char *text)
-{
-	for (; *text; text++)
-		putchar((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
-}
-
 static void print_finding(struct fsck *f, const json_t *finding)
 {
 	static const char *const names[] = {"path", "tier", "what", "action"};
 
 	progress_end(&f->progress);
 	if (f->as_json) {
-		json_dumpf(finding, stdout, JSON_COMPACT);
-		putchar('\n');
+		client_print(finding);
 		return;
 	}
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		const char *text = json_string_value(json_object_get(finding, names[i]));
-
-		print_safe(text ? text : "");
+		human_text(json_string_value(json_object_get(finding, names[i])));
 		fputs(i < 3 ? ": " : "\n", stdout);
 	}
-}
-
-static uint64_t number(const json_t *object, const char *name)
-{
-	json_int_t v = json_integer_value(json_object_get(object, name));
-
-	return v > 0 ? (uint64_t)v : 0;
 }
 
 static void show_progress(void *arg, const json_t *line)
 {
 	const json_t *finding = json_object_get(line, "finding");
-	uint64_t files = number(line, "files"), expected = number(line, "expected");
+	uint64_t files = client_number(line, "files"), expected = client_number(line, "expected");
 	struct fsck *f = arg;
 
 	if (finding)
@@ -94,19 +77,19 @@ static void show_progress(void *arg, const json_t *line)
 
 static int print_end(struct fsck *f, const json_t *totals)
 {
-	uint64_t repaired = number(totals, "repaired"), left = number(totals, "left"),
-		 cold = number(totals, "cold"), unsafe = number(totals, "unsafe_keys");
+	uint64_t repaired = client_number(totals, "repaired"), left = client_number(totals, "left"),
+		 cold = client_number(totals, "cold"),
+		 unsafe = client_number(totals, "unsafe_keys");
 	char size[32];
 
 	progress_end(&f->progress);
 	if (f->as_json) {
-		json_dumpf(totals, stdout, JSON_COMPACT);
-		putchar('\n');
+		client_print(totals);
 	} else {
 		printf("%" PRIu64 " bodies, %s, %" PRIu64 " changes that wait",
-		       number(totals, "files"),
-		       human_size(number(totals, "bytes"), size, sizeof(size)),
-		       number(totals, "entries"));
+		       client_number(totals, "files"),
+		       human_size(client_number(totals, "bytes"), size, sizeof(size)),
+		       client_number(totals, "entries"));
 		if (f->cold || f->bytes)
 			printf(", %" PRIu64 " objects in the store, %" PRIu64 " unsafe keys", cold,
 			       unsafe);

@@ -35,37 +35,23 @@ struct import_cmd {
 
 /* --- output --- */
 
-static uint64_t number(const json_t *object, const char *name)
-{
-	json_int_t v = json_integer_value(json_object_get(object, name));
-
-	return v > 0 ? (uint64_t)v : 0;
-}
-
-/* Names come from outside: nothing in them reaches the terminal as a command. */
-static void print_safe(const char *text)
-{
-	for (; text && *text; text++)
-		putchar((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
-}
-
 static void print_finding(struct import_cmd *cmd, const json_t *finding)
 {
 	progress_end(&cmd->progress);
 	if (cmd->as_json) {
-		json_dumpf(finding, stdout, JSON_COMPACT);
-	} else {
-		print_safe(json_string_value(json_object_get(finding, "path")));
-		fputs(": ", stdout);
-		print_safe(json_string_value(json_object_get(finding, "what")));
+		client_print(finding);
+		return;
 	}
+	human_text(json_string_value(json_object_get(finding, "path")));
+	fputs(": ", stdout);
+	human_text(json_string_value(json_object_get(finding, "what")));
 	putchar('\n');
 }
 
 static void show_progress(void *arg, const json_t *line)
 {
 	const json_t *finding = json_object_get(line, "finding");
-	uint64_t files = number(line, "files"), expected = number(line, "expected");
+	uint64_t files = client_number(line, "files"), expected = client_number(line, "expected");
 	struct import_cmd *cmd = arg;
 
 	if (finding)
@@ -76,19 +62,20 @@ static void show_progress(void *arg, const json_t *line)
 
 static int print_end(struct import_cmd *cmd, const json_t *t)
 {
-	uint64_t left = number(t, "differs") + number(t, "skipped") + number(t, "failed");
+	uint64_t left = client_number(t, "differs") + client_number(t, "skipped") +
+			client_number(t, "failed");
 	char size[32];
 
 	progress_end(&cmd->progress);
 	if (cmd->as_json) {
-		json_dumpf(t, stdout, JSON_COMPACT);
-		putchar('\n');
+		client_print(t);
 	} else {
 		printf("%" PRIu64 " files, %s: %" PRIu64 "%s imported (%" PRIu64
 		       " without a copy), %" PRIu64 " were there, %" PRIu64 " left out\n",
-		       number(t, "files"), human_size(number(t, "bytes"), size, sizeof(size)),
-		       number(t, "imported"), cmd->dry_run ? " would be" : "", number(t, "shared"),
-		       number(t, "there"), left);
+		       client_number(t, "files"),
+		       human_size(client_number(t, "bytes"), size, sizeof(size)),
+		       client_number(t, "imported"), cmd->dry_run ? " would be" : "",
+		       client_number(t, "shared"), client_number(t, "there"), left);
 	}
 	return left ? CLI_FAILED : CLI_OK;
 }

@@ -8,6 +8,8 @@
 #include <sys/xattr.h>
 
 #include "cli/cli.h"
+#include "cli/client.h"
+#include "cli/human.h"
 #include "cli/mounts.h"
 #include "model/seedkey.h"
 #include "util/cleanup.h"
@@ -39,7 +41,7 @@ static void print_line(const char *text)
 	bool mask = isatty(STDOUT_FILENO);
 
 	for (; *text; text++)
-		putchar(mask && ((unsigned char)*text < 0x20 || *text == 0x7f) ? '?' : *text);
+		putchar(mask ? human_char(*text) : *text);
 	putchar('\n');
 }
 
@@ -50,8 +52,7 @@ static int print_json(const char *verb, const char *what, json_t *json)
 		cli_error("%s: %s: it is no UTF-8, which JSON wants", verb, what);
 		return CLI_FAILED;
 	}
-	json_dumpf(json, stdout, JSON_COMPACT);
-	putchar('\n');
+	client_print(json);
 	json_decref(json);
 	return CLI_OK;
 }

@@ -64,13 +64,12 @@ static const char *format_number(const char *name, json_int_t v, char buf[VALUE_
 	return buf;
 }
 
-/* Control characters cannot reach the terminal: names come from outside. */
+/* As human_text prints it. */
 static const char *format_text(const char *text, char buf[VALUE_MAX])
 {
 	snprintf(buf, VALUE_MAX, "%s", text);
 	for (char *c = buf; *c; c++)
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			*c = '?';
+		*c = human_char(*c);
 	return buf;
 }
 

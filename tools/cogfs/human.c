@@ -9,6 +9,17 @@
 
 #define BAR_WIDTH 24
 
+char human_char(char c)
+{
+	return (unsigned char)c < 0x20 || c == 0x7f ? '?' : c;
+}
+
+void human_text(const char *text)
+{
+	for (; text && *text; text++)
+		putchar(human_char(*text));
+}
+
 const char *human_size(uint64_t bytes, char *buf, size_t size)
 {
 	static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};

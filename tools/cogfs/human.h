@@ -12,6 +12,13 @@ const char *human_size(uint64_t bytes, char *buf, size_t size);
 /* "2d 3h", "45s". Returns buf. */
 const char *human_seconds(int64_t seconds, char *buf, size_t size);
 
+/*
+ * Names come from outside: nothing in them is to reach the terminal as a command. human_char is the
+ * character, or '?' for one that is none to print; human_text prints a whole text so (NULL: none).
+ */
+char human_char(char c);
+void human_text(const char *text);
+
 /* One line on a terminal that is written again and again; silent where stderr is none. */
 struct progress {
 	const char *what; /* "flush" */
