@@ -19,6 +19,7 @@
  * mount's owner.
  */
 #define MAX_PER_USER 4
+#define TELL_NS (100 * NSEC_PER_MSEC) /* between two lines of progress */
 #define MAX_OF_USERS (CONTROL_MAX_WORKS - 4)
 
 struct work {
@@ -43,9 +44,14 @@ void control_say(struct control_reply *reply, json_t *json)
 	control_reply_line(reply, text ? text : "{\"error\": \"no memory\", \"errno\": 12}");
 }
 
-void control_refuse(struct control_reply *reply, int error, const char *text)
+void control_say_error(struct control_reply *reply, int error, const char *text)
 {
 	control_say(reply, json_pack("{s:o, s:i}", "error", stats_text(text), "errno", -error));
+}
+
+void control_refuse(struct control_reply *reply, int error, const char *text)
+{
+	control_say_error(reply, error, text);
 	control_reply_end(reply);
 }
 
@@ -131,8 +137,7 @@ static void run_flush(struct work *w)
 	if (!control_is_master(w->control, w->uid))
 		r = authorise_owner(cache, w->req.path, w->uid, &err);
 	if (r) {
-		control_say(w->reply,
-			    json_pack("{s:s, s:i}", "error", err_text(&err, r), "errno", -r));
+		control_say_error(w->reply, r, err_text(&err, r));
 		return;
 	}
 	if (w->req.timeout_ms >= 0)
@@ -148,6 +153,21 @@ static struct control_work work_of(struct work *w)
 				     .reply = w->reply,
 				     .uid = w->uid,
 				     .cancel = &w->cancel};
+}
+
+bool control_work_due(int64_t *told_ns)
+{
+	int64_t now = clock_mono(&clock_system);
+
+	if (now - *told_ns < TELL_NS)
+		return false;
+	*told_ns = now;
+	return true;
+}
+
+bool control_work_cancelled(const struct control_work *work)
+{
+	return atomic_load(work->cancel) || control_reply_cancelled(work->reply);
 }
 
 static void run_fsck(struct work *w)

@@ -35,7 +35,8 @@ bool control_is_master(const struct control *c, uid_t uid);
 /* Answers req, now or later; takes over what it holds, and ends the reply. */
 void control_run(struct control *c, struct control_request *req, uid_t uid,
 		 struct control_reply *reply);
-/* The error as the last line, and the end. */
+/* The error as the last line; control_refuse: and the end. */
+void control_say_error(struct control_reply *reply, int error, const char *text);
 void control_refuse(struct control_reply *reply, int error, const char *text);
 
 /* What is in stats.json, for that user; NULL: no memory. */
@@ -52,6 +53,9 @@ struct control_work {
 	uid_t uid;
 	const atomic_bool *cancel;
 };
+/* Progress is told ten times a second: true where that is due. *told_ns is 0 at first. */
+bool control_work_due(int64_t *told_ns);
+bool control_work_cancelled(const struct control_work *work);
 void control_fsck(const struct control_work *work);    /* work_fsck.c */
 void control_explain(const struct control_work *work); /* work_explain.c */
 void control_import(const struct control_work *work);  /* work_import.c */

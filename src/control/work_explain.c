@@ -21,11 +21,6 @@ static void take(void *arg, const char *group, const char *name, const char *tex
 	json_object_set_new(at, name, stats_text(text));
 }
 
-static void refuse(const struct control_work *work, int r, const char *text)
-{
-	control_say(work->reply, json_pack("{s:o, s:i}", "error", stats_text(text), "errno", -r));
-}
-
 void control_explain(const struct control_work *work)
 {
 	struct cache *cache = work->control->observed.cache;
@@ -41,7 +36,7 @@ void control_explain(const struct control_work *work)
 	if (!r)
 		r = lookup_blocking(cache, path, &obj, &attr);
 	if (r && r != -ENOENT && r != -ENOTDIR) {
-		refuse(work, r, err_text(&err, r));
+		control_say_error(work->reply, r, err_text(&err, r));
 		return;
 	}
 	json = json_object();

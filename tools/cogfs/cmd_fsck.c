@@ -16,7 +16,7 @@
 #include "cli/human.h"
 #include "cli/mounts.h"
 #include "model/config.h"
-#include "observe/stats.h"
+#include "observe/report.h"
 #include "util/cleanup.h"
 
 enum fsck_exit {
@@ -128,11 +128,7 @@ static int check_mount(struct fsck *f, const struct mount_place *place)
 
 static void found(void *arg, const struct check_finding *c)
 {
-	static const char *const outcomes[] = {
-		[CHECK_REPAIRED] = "repaired", [CHECK_LEFT] = "left", [CHECK_NOTED] = "noted"};
-	json_t *json = json_pack("{s:o, s:o, s:o, s:o, s:s}", "path", stats_text(c->path), "tier",
-				 stats_text(c->tier), "what", stats_text(c->what), "action",
-				 stats_text(c->action), "outcome", outcomes[c->outcome]);
+	json_t *json = report_check_finding(c);
 
 	if (json)
 		print_finding(arg, json);
@@ -145,15 +141,6 @@ static void count_up(void *arg, const struct check_totals *done)
 
 	if (done->files % 64 == 0)
 		progress_show(&f->progress, done->files, done->bytes);
-}
-
-static json_t *totals_json(const struct check_totals *t)
-{
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "files", (json_int_t)t->files,
-			 "bytes", (json_int_t)t->bytes, "entries", (json_int_t)t->entries,
-			 "unverified", (json_int_t)t->unverified, "repaired",
-			 (json_int_t)t->repaired, "left", (json_int_t)t->left, "noted",
-			 (json_int_t)t->noted);
 }
 
 /* disk: the tier, where the configuration is this directory's; else NULL. */
@@ -180,7 +167,7 @@ static int check_directory(struct fsck *f, const char *dir, const struct conf_ti
 		err_wrap(&err, r, "it is mounted: give the mount instead of the cache directory");
 	if (r)
 		return failed(f, &err, r);
-	totals = totals_json(&ck.totals);
+	totals = report_check_totals(&ck.totals);
 	r = print_end(f, totals);
 	json_decref(totals);
 	return r;

@@ -12,7 +12,7 @@
 #include "cli/human.h"
 #include "cli/mounts.h"
 #include "model/config.h"
-#include "observe/stats.h"
+#include "observe/report.h"
 #include "util/cleanup.h"
 
 const struct cli_option cmd_import_options[] = {
@@ -116,7 +116,7 @@ static int import_mounted(struct import_cmd *cmd, const char *source)
 
 static void found(void *arg, const char *path, enum import_outcome outcome, const char *why)
 {
-	json_t *json = json_pack("{s:o, s:o}", "path", stats_text(path), "what", stats_text(why));
+	json_t *json = report_import_finding(path, outcome, why);
 
 	if (json)
 		print_finding(arg, json);
@@ -133,12 +133,7 @@ static void count_down(void *arg, const struct import_totals *done)
 
 static int print_totals(struct import_cmd *cmd, const struct import_totals *t)
 {
-	json_t *json = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "files",
-				 (json_int_t)t->files, "bytes", (json_int_t)t->bytes, "imported",
-				 (json_int_t)t->imported, "there", (json_int_t)t->there, "differs",
-				 (json_int_t)t->differs, "skipped", (json_int_t)t->skipped,
-				 "failed", (json_int_t)t->failed, "shared", (json_int_t)t->shared,
-				 "copied", (json_int_t)t->copied);
+	json_t *json = report_import_totals(t);
 	int r = print_end(cmd, json);
 
 	json_decref(json);
