@@ -112,7 +112,6 @@ static void keep(struct manifest_layer *ml, struct shelf *s, struct shelf *old)
 struct found {
 	char key[MANIFEST_KEY_MAX];
 	char etag[ETAG_MAX];
-	uint64_t size;
 };
 
 /* The latest SHELF_MAX, as a ring. */
@@ -133,7 +132,6 @@ static int take_find(void *arg, const struct tier_entry *e)
 	memcpy(f->key, e->key, e->key_len);
 	f->key[e->key_len] = '\0';
 	memcpy(f->etag, e->rec->etag, ETAG_MAX);
-	f->size = e->rec->size;
 	finds->n++;
 	return 0;
 }

@@ -69,7 +69,7 @@ static void copy_drop(struct cache *c, uint64_t id, uint64_t room)
 static int begin_copy(struct cache *c, int from, uint64_t size, uint64_t *ret_id,
 		      uint64_t *ret_room)
 {
-	uint64_t room = c->disk ? (size + 4095) & ~4095ull : 0;
+	uint64_t room = c->disk ? local_round(size) : 0;
 	int r = room ? make_room(c, c->disk, NULL, room, false) : 0, fd;
 
 	if (r)

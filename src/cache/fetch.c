@@ -261,7 +261,7 @@ static uint64_t blocks_cost(const struct fill *f, uint32_t first, uint32_t n)
 {
 	uint64_t from = (uint64_t)first * FILL_BLOCK;
 
-	return n ? (block_end(f, first + n - 1) - from + 4095) & ~4095ull : 0;
+	return n ? local_round(block_end(f, first + n - 1) - from) : 0;
 }
 
 static int fetch_admit(struct fetch *ft)

@@ -108,7 +108,7 @@ int ram_copy_make(struct cache *c, int from, uint64_t size, const struct xxh3 *w
 		copy->id = 0;
 		return r;
 	}
-	copy->reserved = (size + 4095) & ~4095ull;
+	copy->reserved = local_round(size);
 	to = local_create(c->ram->partial_fd, copy->id);
 	r = to < 0 ? to : copy_bytes(from, to, size, want);
 	if (!r)

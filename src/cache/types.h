@@ -255,8 +255,6 @@ struct cfile {
 	struct flight stream_flight;
 	void *stream_buf;
 	uint64_t stream_off, stream_len;
-	int stream_error;
-	bool stream;
 	unsigned int refs; /* the driver's one, and one for each job that uses it */
 };
 

@@ -80,8 +80,8 @@ static int check_dirty(struct cache *c, struct cache_wait *w)
  */
 static uint64_t claim(struct wsession *wr, uint64_t off, uint64_t len, bool holes)
 {
-	uint64_t from = off & ~4095ull, end = (off + len + 4095) & ~4095ull,
-		 have = (wr->claimed + 4095) & ~4095ull;
+	uint64_t from = off & ~4095ull, end = local_round(off + len),
+		 have = local_round(wr->claimed);
 
 	wr->holes = wr->holes || holes || off > wr->claimed;
 	if (wr->holes)

@@ -65,11 +65,6 @@ unsigned int policy_n_classes(const struct policy_set *set)
 	return set->n_classes;
 }
 
-unsigned int policy_n_tiers(const struct policy_set *set)
-{
-	return set->n_tiers;
-}
-
 const struct class_policy *policy_class(const struct policy_set *set, unsigned int class)
 {
 	return &set->classes[class];

@@ -95,7 +95,6 @@ void policy_set_unref(struct policy_set *set); /* accepts NULL */
 uint32_t policy_set_generation(const struct policy_set *set);
 const struct class_set *policy_classes_matcher(const struct policy_set *set);
 unsigned int policy_n_classes(const struct policy_set *set); /* with the default class, the last */
-unsigned int policy_n_tiers(const struct policy_set *set);
 
 /* class: from class_hit, or policy_n_classes() - 1. tier: conf_tier.index. */
 const struct class_policy *policy_class(const struct policy_set *set, unsigned int class);
