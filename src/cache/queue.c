@@ -147,11 +147,16 @@ void queue_free(struct queue *q)
 	free(q->parked.v);
 }
 
+int queue_move(struct queue *q, struct body *b, const struct queue_use *use)
+{
+	b->key = policies[q->policy].key(q->state, b, use);
+	return heap_push(q, b);
+}
+
 int queue_add(struct queue *q, struct body *b, const struct queue_use *use)
 {
 	b->uses = 1;
-	b->key = policies[q->policy].key(q->state, b, use);
-	return heap_push(q, b);
+	return queue_move(q, b, use);
 }
 
 void queue_remove(struct queue *q, struct body *b)

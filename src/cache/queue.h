@@ -67,6 +67,8 @@ void queue_init(struct queue *q, struct queue_state *state, enum eviction policy
 void queue_free(struct queue *q);
 /* -ENOMEM: b is in no queue then, and queue_add() may be tried again. */
 int queue_add(struct queue *q, struct body *b, const struct queue_use *use);
+/* The same for one that left another queue: its uses count here too. */
+int queue_move(struct queue *q, struct body *b, const struct queue_use *use);
 void queue_remove(struct queue *q, struct body *b); /* nothing where it is in none */
 void queue_touch(struct queue *q, struct body *b, const struct queue_use *use);
 /* Its expiry may be another: the one change that may bring a body forward. */

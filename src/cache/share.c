@@ -248,14 +248,12 @@ static void reclass(struct cache *c, struct obj *o, struct local *l)
 	struct queue_use use = use_then(c, o);
 	struct body *b = body_in(o, l);
 	struct share *s = share_of(c, o, l);
-	unsigned int uses = b->uses;
 
 	body_dequeue(c, o, l);
 	b->class = number_of(c, o);
 	share_add(s, (int64_t)b->cost, 1);
 	tenant_holds(o->tenant, l->kind, (int64_t)b->cost);
-	(void)queue_add(&s->queue, b, &use);
-	b->uses = uses;
+	(void)queue_move(&s->queue, b, &use);
 }
 
 static void follow(struct cache *c, struct obj *o, struct local *l)

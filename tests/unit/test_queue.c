@@ -248,6 +248,30 @@ static void old_fame_fades(void **state)
 	queue_free(&w.q);
 }
 
+/* A body that comes to another class is not taken for a new one there. */
+static void uses_count_in_another_queue(void **state)
+{
+	struct queue_use use = {NSEC_PER_SEC, 0};
+	struct queue_state qs = {0};
+	struct body often = {.cost = 1}, once = {.cost = 1};
+	struct queue from, to;
+
+	(void)state;
+	queue_init(&from, &qs, EVICTION_LFU);
+	queue_init(&to, &qs, EVICTION_LFU);
+	assert_int_equal(queue_add(&from, &often, &use), 0);
+	for (int i = 0; i < 10; i++)
+		queue_touch(&from, &often, &use);
+	queue_remove(&from, &often);
+	use.mono_ns += NSEC_PER_SEC;
+	assert_int_equal(queue_move(&to, &often, &use), 0);
+	use.mono_ns += NSEC_PER_SEC;
+	assert_int_equal(queue_add(&to, &once, &use), 0);
+	assert_ptr_equal(queue_first(&to), &once);
+	queue_free(&from);
+	queue_free(&to);
+}
+
 static struct queue_use told(void *arg, const struct body *b)
 {
 	struct world *w = arg;
@@ -288,6 +312,7 @@ int main(void)
 		cmocka_unit_test(ttl_is_by_expiry),
 		cmocka_unit_test(none_lets_nobody_go),
 		cmocka_unit_test(old_fame_fades),
+		cmocka_unit_test(uses_count_in_another_queue),
 		cmocka_unit_test(another_policy_takes_over_what_is_there),
 	};
 
